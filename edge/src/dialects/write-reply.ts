@@ -8,7 +8,7 @@ import type { Dependencies } from '../dependencies.ts';
 import { beginGeneration } from '../generation/begin-generation.ts';
 import type { Delta, Generation } from '../generation/generate.ts';
 import { aboutField, aboutImage } from '../image/image-field.ts';
-import { type ImageSource, sourceFromText } from '../image/image-source.ts';
+import { type ImageSource, type StoredImage, sourceFromText } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
 import { type Conversation, type MessageImage, promptOf } from './conversation.ts';
 
@@ -36,7 +36,7 @@ export type ReplyRequest = {
   /** Whether the oldest turns may be left out where all are too many. */
   mayTruncate?: boolean;
   /** Where the bytes of an image are, in dialects that name images in ways of their own. */
-  imageSource?: (image: MessageImage) => Promise<ImageSource>;
+  imageSource?: (image: MessageImage) => Promise<ImageSource | StoredImage>;
 };
 
 /** What a reply will be written with. */

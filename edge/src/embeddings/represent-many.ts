@@ -10,14 +10,22 @@ import { zip } from './zip.ts';
 type Entries = AsyncGenerator<FoundOrMissing, void, undefined>;
 type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
 
-/** A line for each image. One that breaks off says why in its last. */
-export async function* toJsonLines(entries: Entries, shape: EmbeddingShape): Chunks {
+/**
+ * A line for each image. One that breaks off says why in its last.
+ * @param inTurn makes a line when its client's turn has come
+ */
+export async function* toJsonLines(
+  entries: Entries,
+  shape: EmbeddingShape,
+  inTurn: <T>(make: () => T) => Promise<T> = async (make) => make(),
+): Chunks {
   const encoder = new TextEncoder();
   const line = (value: EmbeddingsLookupLine) => encoder.encode(`${JSON.stringify(value)}\n`);
   let hasBegun = false;
   try {
     for await (const entry of entries) {
-      yield line(lineOf(entry, shape));
+      const write = () => line(lineOf(entry, shape));
+      yield entry.payload === undefined ? write() : await inTurn(write);
       hasBegun = true;
     }
   } catch (thrown) {

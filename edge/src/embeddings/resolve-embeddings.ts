@@ -38,14 +38,15 @@ export async function locateEmbeddings(
   const { id, instructionIds } = subject;
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const image = { ...subject, embeddingId };
-  const sentAt = hasBytes(subject) ? context.startedAt : undefined;
+  const isSent = hasBytes(subject);
+  const sentAt = isSent ? context.startedAt : undefined;
   const flight = flights.follow(embeddingId, sentAt);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
   const lookup = await inSpan('look up embeddings', () => cache.lookup(embeddingId, context));
   if (lookup.kind === 'hit') {
     return { ...image, embeddings: { kind: 'cached', entry: lookup.entry, cache: lookup.tier } };
   }
-  if (hasBytes(subject)) return { ...image, embeddings: { kind: 'absent' } };
+  if (isSent) return { ...image, embeddings: { kind: 'absent' } };
   // The image may have been sent while the look-up was under way.
   const late = flights.follow(embeddingId);
   if (late !== null) return { ...image, embeddings: { kind: 'pending', flight: late } };
@@ -70,16 +71,14 @@ export async function resolveEmbeddings(
 ): Promise<ResolvedEmbeddings> {
   const { flights } = store;
   const { embeddingId, embeddings } = image;
-  const bytes = image.bytes ?? image.readBytes;
+  const isSent = hasBytes(image);
   if (embeddings.kind === 'cached') return embeddings;
   let follower = embeddings.kind === 'pending' ? embeddings.flight : null;
   for (;;) {
     if (follower === null) {
-      if (bytes === undefined) throw await unknownImage(store, image, context);
+      if (!isSent) throw await unknownImage(store, image, context);
       const flight = flights.join(embeddingId, context.startedAt);
-      if (flight.role === 'leader') {
-        return { kind: 'encode', cache: 'miss', bytes: await bytesOf(bytes, flight), flight };
-      }
+      if (flight.role === 'leader') return await encodeOf(image, flight);
       follower = flight;
     }
     // Hundreds may wait for one encode, and need places again for what comes after it.
@@ -87,18 +86,19 @@ export async function resolveEmbeddings(
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }
-    follower = flights.follow(embeddingId, bytes && context.startedAt);
+    follower = flights.follow(embeddingId, isSent ? context.startedAt : undefined);
   }
 }
 
-/** @throws what reading them throws: then another request leads */
-async function bytesOf(
-  bytes: Uint8Array | (() => Promise<Uint8Array>),
+/** Of all that wait for an image that is stored, one reads it. */
+async function encodeOf(
+  { bytes, read }: LocatedImage,
   flight: Leader<CachedImage>,
-): Promise<Uint8Array> {
-  if (bytes instanceof Uint8Array) return bytes;
+): Promise<Extract<ResolvedEmbeddings, { kind: 'encode' }>> {
   try {
-    return await bytes();
+    const sent = bytes ?? (await read?.());
+    if (sent === undefined) throw new Error('an image without bytes is not encoded');
+    return { kind: 'encode', cache: 'miss', bytes: sent, flight };
   } catch (thrown) {
     flight.leave();
     throw thrown;

@@ -5,7 +5,7 @@ import type { ImageId } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { expectRoom } from '../gpu/workers.ts';
-import { type ImageSource, resolveImage } from '../image/image-source.ts';
+import { type ImageSource, resolveImage, type StoredImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
@@ -40,7 +40,7 @@ export async function beginGeneration(
     Dependencies,
     'config' | 'fetch' | 'gpu' | 'images' | 'models' | 'now' | 'replyCache' | 'stores'
   >,
-  { source, prompt }: { source: ImageSource; prompt: Prompt },
+  { source, prompt }: { source: ImageSource | StoredImage; prompt: Prompt },
   context: RequestContext,
 ): Promise<BegunGeneration> {
   await expectTokens(deps, prompt, context.account);

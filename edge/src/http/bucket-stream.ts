@@ -1,22 +1,24 @@
 /** The bytes of an object in the bucket, read as they are taken: a whole one that nobody reads would be in memory, and keep workerd from its sockets. */
-import { streamOf } from './stream.ts';
+import { type StreamOptions, streamOf } from './stream.ts';
 
 /** Read at a time. */
-const RANGE_BYTES = 2 ** 19;
+export const RANGE_BYTES = 2 ** 19;
 
 /**
  * @param bytes of the object
- * @param stalledMs after which a reader that reads nothing more gets nothing more
  * @returns null where it is gone; a body of a known length, so that its reply has a Content-Length
  */
 export async function bucketStream(
   bucket: R2Bucket,
   key: string,
-  { bytes, stalledMs }: { bytes: number; stalledMs: number },
+  { bytes, ...options }: StreamOptions & { bytes: number },
 ): Promise<ReadableStream<Uint8Array> | null> {
-  if ((await bucket.head(key)) === null) return null;
+  if ((await bucket.head(key)) === null) {
+    options.onEnd?.();
+    return null;
+  }
   const { readable, writable } = new FixedLengthStream(bytes);
-  const body = await streamOf(piecesOf(bucket, key, bytes), { stalledMs });
+  const body = await streamOf(piecesOf(bucket, key, bytes), options);
   // A client that leaves ends it.
   body.pipeTo(writable).catch(() => {});
   return readable;

@@ -3,8 +3,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { StaticText } from './static-text.ts';
 
 const TEXT = 'the same for all '.repeat(1000);
-const ask = (text: StaticText, headers: Record<string, string> = {}, mayCompress = true) =>
-  text.reply(new Headers(headers), { 'content-type': 'text/plain' }, mayCompress);
+const ask = (text: StaticText, headers: Record<string, string> = {}) =>
+  text.reply(new Headers(headers), { 'content-type': 'text/plain' });
 
 describe('a text that is the same for all', () => {
   it.each([
@@ -26,14 +26,12 @@ describe('a text that is the same for all', () => {
     expect(new TextDecoder().decode(plain)).toBe(TEXT);
   });
 
-  it('is compressed once, and only where it is worth that', async () => {
+  it('is compressed once', async () => {
     const packing = vi.spyOn(zlib, 'gzipSync');
     try {
       const text = new StaticText(TEXT, 'a');
       const gzip = { 'accept-encoding': 'gzip' };
-      expect(ask(text, gzip, false).headers.get('content-encoding')).toBeNull();
       for (let n = 0; n < 3; n++) await ask(text, gzip).arrayBuffer();
-      expect(ask(text, gzip, false).headers.get('content-encoding')).toBe('gzip');
       expect(packing).toHaveBeenCalledTimes(1);
     } finally {
       packing.mockRestore();

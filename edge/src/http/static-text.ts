@@ -16,14 +16,12 @@ export class StaticText {
   /**
    * @param headers of the request
    * @param others headers of the reply
-   * @param mayCompress whether it is worth the time where that was not done yet
    */
-  reply(headers: Headers, others: Record<string, string>, mayCompress = true): Response {
-    const isPacked =
-      takesGzip(headers.get('accept-encoding')) && (mayCompress || this.#gzip !== undefined);
+  reply(headers: Headers, others: Record<string, string>): Response {
+    const isPacked = takesGzip(headers.get('accept-encoding'));
     // Strong tags name bytes: those of each coding have their own.
     const etag = isPacked ? `"${this.#tag}-gzip"` : `"${this.#tag}"`;
-    const same = { etag, 'cache-control': 'public, max-age=300', vary: 'accept-encoding' };
+    const same = cacheable(etag);
     if (matchesTag(headers.get('if-none-match'), etag)) {
       return new Response(null, { status: 304, headers: same });
     }
@@ -40,6 +38,11 @@ export class StaticText {
     this.#gzip ??= new Uint8Array(zlib.gzipSync(this.#bytes));
     return this.#gzip;
   }
+}
+
+/** Headers of a text that may be cached. */
+export function cacheable(etag: string): Record<string, string> {
+  return { etag, 'cache-control': 'public, max-age=300', vary: 'accept-encoding' };
 }
 
 /** Whether gzip is named, or anything is taken. */

@@ -11,9 +11,9 @@ import { waitOutside } from '../work-in-hand.ts';
 import { fetchImage } from './fetch-image.ts';
 import { fetchTurns } from './fetch-turns.ts';
 import { decodeImageData, isDataUrl } from './image-data.ts';
-import type { ImageInput, ImageSource } from './image-input.ts';
+import type { ImageInput, ImageSource, StoredImage } from './image-input.ts';
 
-export type { ImageInput, ImageSource } from './image-input.ts';
+export type { ImageInput, ImageSource, StoredImage } from './image-input.ts';
 
 /**
  * @example sourceFromReference({ url: 'https://example.com/a.png' }) // { kind: 'url', url: 'https://…' }
@@ -67,11 +67,19 @@ function sourceFromUrl(url: string, field: string): ImageSource {
 /** Fetches a URL, refuses bytes that are no image, and computes the image id. @throws ApiError */
 export async function resolveImage(
   { config, fetch, images, now }: Pick<Dependencies, 'config' | 'fetch' | 'images' | 'now'>,
-  source: ImageSource,
+  source: ImageSource | StoredImage,
   context: RequestContext,
 ): Promise<ImageInput> {
-  if (images !== undefined) return await images(source, context);
   const { client = '', signal } = context;
+  if (source.kind === 'stored') {
+    const turn = fetchTurns(client, context, now);
+    note(context, source.sha256, context.startedAt);
+    return {
+      id: source.sha256,
+      read: async () => await waitOutside(context.work, source.read(turn)),
+    };
+  }
+  if (images !== undefined) return await images(source, context);
   if (source.kind === 'sha256') {
     note(context, source.sha256, context.startedAt - KNOWN_LATE_MS);
     return { id: source.sha256 };

@@ -10,8 +10,10 @@ import {
 
 export type ResultStores = { parts: Pick<DurableObjectNamespace, 'getByName'>; bucket: R2Bucket };
 
+/** Of closed parts, at a time. */
+export const READ_BYTES = 2 ** 20;
 /** No line of results is longer than `maxBytes`. */
-const READING = { maxBytes: 8 * 2 ** 20, rangeBytes: 2 ** 20 };
+const READING = { maxBytes: 8 * 2 ** 20, rangeBytes: READ_BYTES };
 /** Characters of lines that come together, or one line more. */
 const TOGETHER = 2 ** 16;
 

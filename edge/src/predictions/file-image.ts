@@ -15,7 +15,7 @@ export function fileImage(
   { maxBytes, field }: { maxBytes: number; field: string },
 ): ImageResolver {
   let bytes: Uint8Array<ArrayBuffer> | null = null;
-  const readBytes = async () => {
+  const read = async () => {
     // Once, however often the GPU workers have no place for it.
     bytes ??= await readFile(id);
     if (bytes === null) throw noFile(field);
@@ -24,7 +24,7 @@ export function fileImage(
   };
   return async (_source, { namespace, onImage, startedAt }) => {
     onImage?.(imagePathOf(namespace, sha256), startedAt);
-    return { id: sha256, readBytes };
+    return { id: sha256, read };
   };
 }
 

@@ -25,6 +25,7 @@ import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import { embedTexts } from '../retrieval/retrieve.ts';
 import { tokenizeTexts } from '../retrieval/tokenize-texts.ts';
 import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
+import { beforeWork, embeddingsCost, largeReply, numbersCost } from './large-reply.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };
 
@@ -69,8 +70,10 @@ async function ofTexts(
   const ids = await tokenizeTexts(deps, model, { texts, field: 'text' }, context);
   const embeddings = await embedTexts(deps, ids, context);
   const reply: TextEmbeddingsReply = { embeddings, kind: 'itc', model: model.name };
+  const numbers = mediaType === 'application/json' ? embeddings.length * model.itc_hidden : 0;
+  await beforeWork(c, deps, numbersCost(numbers, 'fewer texts'));
   const { body, headers } = representTexts(mediaType, embeddings, reply);
-  return c.body(body, 200, { ...headers, ...NOT_STORED });
+  return await largeReply(c, deps, body, { ...headers, ...NOT_STORED });
 }
 
 type ImageRequest = {
@@ -95,6 +98,7 @@ async function ofImage(
   const locatedAt = deps.now();
   const { entry, cache, timings_ms } = await embedImage(deps, store, image, context);
   const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };
+  await beforeWork(c, deps, embeddingsCost(mediaType, store.shape));
   const { body, headers } = represent(mediaType, store, {
     id: image.id,
     entry,
@@ -104,7 +108,7 @@ async function ofImage(
     kind,
     ...(instruction === undefined ? {} : { instruction }),
   });
-  return c.body(body, 200, {
+  return await largeReply(c, deps, body, {
     ...headers,
     ...NOT_STORED,
     'server-timing': serverTiming(marks, timings_ms),

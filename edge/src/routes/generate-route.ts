@@ -11,6 +11,7 @@ import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { HEARTBEAT_MS, type ServerEvent, sseResponse } from '../http/sse.ts';
 import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
+import { writtenJson } from './large-reply.ts';
 
 export type GenerateRoute = {
   /** Member of the reply that holds the text. */
@@ -49,7 +50,8 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
     }
     const { text, timings_ms, ...rest } = await wholeOf(deltas);
     const marks = { startedAt: c.get('startedAt'), ...marked, endedAt: deps.now() };
-    return c.json({ id, [member]: text, ...rest }, 200, {
+    const written = { generation: fields.prompt.generation, usage: rest.usage };
+    return await writtenJson(c, deps, { id, [member]: text, ...rest }, written, {
       'server-timing': serverTiming(marks, timings_ms),
       'cache-control': 'no-store',
     });

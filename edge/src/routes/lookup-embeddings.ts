@@ -4,24 +4,21 @@ import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import type { ImageId } from '@blip2/shared/image-id';
 import { EmbeddingsLookupRequest } from '@blip2/shared/schemas/embeddings';
 import { validate } from '@blip2/shared/validate';
-import { type Dependencies, storeOf } from '../dependencies.ts';
+import { storeOf } from '../dependencies.ts';
 import { expectInTime, heldBytes, lookupMany } from '../embeddings/lookup-many.ts';
 import { type Listed, toJsonLines, toNpz, toSafetensors } from '../embeddings/represent-many.ts';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
-import { holdBody } from '../http/held-bodies.ts';
 import { readJsonObject } from '../http/request-body.ts';
 import { streamOf } from '../http/stream.ts';
-import {
-  type AppContext,
-  clientIn,
-  type Handler,
-  readingOf,
-  requestContextOf,
-} from './app-context.ts';
+import { resultReads } from '../turns/bulk-reads.ts';
+import { type Handler, readingOf, requestContextOf } from './app-context.ts';
+import { holdReply, numbersCost } from './large-reply.ts';
 
 /** What counts as one request: the reads of KV that a look-up costs are those of its hashes. */
 const HASHES_A_REQUEST = 100;
-const HELD_MS = 3_600_000;
+
+/** What takes longer to write than others wait for is written with a pause before the next. */
+const LONG_LINE_MS = 1;
 
 const MEDIA_TYPES = [
   'application/x-ndjson',
@@ -47,10 +44,17 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
   const context = requestContextOf(c, deps);
   const lookup = (some: readonly ImageId[]) => lookupMany(store, some, options, context);
   const headers = { 'content-type': mediaType, 'cache-control': 'no-store', vary: 'accept' };
-  const ends = holdReply(c, deps, heldBytes(store));
+  // Who does not read on keeps what was looked up ahead in memory.
+  const ends = holdReply(c, deps.config, heldBytes(store));
+  const { ms } = numbersCost(shape.numQueries * shape.hidden, '');
+  // As pieces of job results.
+  const inTurn = async <T>(make: () => T) =>
+    ms < LONG_LINE_MS ? make() : await resultReads.run(context.client ?? '', async () => make());
   switch (mediaType) {
     case 'application/x-ndjson':
-      return new Response(await streamOf(toJsonLines(lookup(ids), shape), ends), { headers });
+      return new Response(await streamOf(toJsonLines(lookup(ids), shape, inTurn), ends), {
+        headers,
+      });
     case 'application/x-npz':
       return new Response(await streamOf(toNpz(lookup(ids), shape), ends), { headers });
     case 'application/x-safetensors': {
@@ -77,25 +81,6 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
     }
   }
 };
-
-/**
- * Who does not read on keeps what was looked up ahead in memory: that counts among the bodies of its client, and breaks off after
- * the time of a request.
- * @throws ApiError `too-many-requests`, `overloaded`
- */
-function holdReply(c: AppContext, { config }: Dependencies, bytes: number) {
-  const { maxHeldBytes, deadlineMs: stalledMs } = config;
-  // Longer than it may stall after each of its parts; a client that goes on reading for an hour is counted no longer.
-  const { signal } = c.req.raw;
-  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms: HELD_MS, signal });
-  try {
-    held.add(bytes);
-  } catch (thrown) {
-    held.close();
-    throw thrown;
-  }
-  return { stalledMs, onEnd: () => held.close() };
-}
 
 function refuseRepeated(ids: readonly ImageId[]): void {
   const places = new Map<ImageId, number>();

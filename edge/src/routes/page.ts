@@ -12,7 +12,8 @@ import { styledPolicy } from './styled-policy.ts';
 
 const style = colors + ownStyle;
 
-type Page = { html: string; policy: string };
+/** Encoded once: its replies share the bytes. */
+type Page = { html: Uint8Array<ArrayBuffer>; policy: string };
 
 /** Assembled on first use: its hashes are asynchronous. */
 const assembled = new WeakMap<Dependencies, Promise<Page>>();
@@ -23,8 +24,9 @@ export const page: Handler = async (c, deps) => {
     assembling = assemble(deps);
     assembled.set(deps, assembling);
   }
-  const { html: text, policy } = await assembling;
-  return c.html(text, 200, {
+  const { html: bytes, policy } = await assembling;
+  return c.body(bytes, 200, {
+    'content-type': 'text/html; charset=UTF-8',
     'content-security-policy': policy,
     'cache-control': 'public, max-age=300',
   });
@@ -47,7 +49,7 @@ async function assemble({ models, config }: Dependencies): Promise<Page> {
     'img-src blob: data: https: http:',
     "connect-src 'self'",
   );
-  return { html: text, policy };
+  return { html: new Uint8Array(new TextEncoder().encode(text)), policy };
 }
 
 /** What the page says of the model. @example { name: 'blip2-scenes', summary: 'knows emoji scenes only.', … } */

@@ -12,6 +12,7 @@ import { matchesTag } from '../http/content-negotiation.ts';
 import { fieldsFromForm } from '../http/form-fields.ts';
 import { parseUrlEncoded } from '../http/url-encoded.ts';
 import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
+import { beforeWork, embeddingsCost, largeReply } from './large-reply.ts';
 
 /** @throws ApiError `invalid-request` */
 export function imageIdInPath(c: AppContext): ImageId {
@@ -63,8 +64,8 @@ export const readEmbeddings: Handler = async (c, deps) => {
   }
   const cache = deps.config.showCache ? lookup.tier : undefined;
   const located = { id, entry: lookup.entry, cache };
+  await beforeWork(c, deps, embeddingsCost(mediaType, store.shape));
   const { body, headers: described } = represent(mediaType, store, located);
-  return new Response(body, {
-    headers: { ...headers, ...described, 'content-length': String(body.byteLength) },
-  });
+  const length = { 'content-length': String(body.byteLength) };
+  return await largeReply(c, deps, body, { ...headers, ...described, ...length });
 };

@@ -4,28 +4,16 @@ import image from '../../generated/example.webp.txt';
 import type { Dependencies } from '../dependencies.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { originOf, UNKNOWN_ORIGIN } from '../http/origin.ts';
-import { StaticText } from '../http/static-text.ts';
 import type { AppContext } from './app-context.ts';
 import type { ApiDocument } from './openapi/api-document.ts';
 import { openApiDocument } from './openapi/document.ts';
+import { AddressedPage } from './reference/addressed-page.ts';
 import { ORIGIN } from './reference/curl.ts';
 import { IMAGE_PATH, referencePage, SCRIPT, STYLE } from './reference/page.ts';
 import type { Route } from './route.ts';
 import { digest, styledPolicy } from './styled-policy.ts';
 
-type Page = {
-  /** With the address to be written. */
-  html: string;
-  policy: string;
-  tag: string;
-  /** With the address by which the last caller came. */
-  last: { origin: string; text: StaticText };
-  /** When the text for an address was compressed last, milliseconds since the epoch. */
-  packedAt: number;
-};
-
-/** So often one is compressed: whoever comes by ever other addresses gets the page as it is. */
-const PACKED_MS = 10_000;
+type Page = { addressed: AddressedPage; policy: string };
 
 const same = { description: 'It is still the same.' };
 
@@ -54,8 +42,17 @@ export function referenceRoutes(routes: () => readonly Route[]): readonly Route[
       handler: async (c, deps) => {
         const page = made.get(deps) ?? assemble(openApiDocument(routes(), deps) as ApiDocument);
         made.set(deps, page);
-        const assembled = await page;
-        return replyAt(assembled, shellOrigin(c), c.req.raw.headers, deps.now());
+        const { addressed, policy } = await page;
+        const caller = {
+          origin: shellOrigin(c),
+          request: c.req.raw,
+          now: deps.now(),
+          stalledMs: deps.config.deadlineMs,
+        };
+        return await addressed.reply(caller, {
+          'content-security-policy': policy,
+          'content-type': 'text/html; charset=UTF-8',
+        });
       },
     },
     {
@@ -91,29 +88,9 @@ function cacheable(
 async function assemble(document: ApiDocument): Promise<Page> {
   const html = await referencePage(document);
   return {
-    html,
+    addressed: new AddressedPage(html, ORIGIN, (await digest(html)).toHex().slice(0, 32)),
     policy: await styledPolicy(STYLE, SCRIPT, "img-src 'self' data:", "connect-src 'none'"),
-    tag: (await digest(html)).toHex().slice(0, 32),
-    last: { origin: '', text: new StaticText('', '') },
-    packedAt: Number.NEGATIVE_INFINITY,
   };
-}
-
-/** Callers mostly come by one address. */
-function replyAt(page: Page, origin: string, headers: Headers, now: number): Response {
-  if (page.last.origin !== origin) {
-    // The address is part of the page.
-    const text = new StaticText(page.html.replaceAll(ORIGIN, origin), `${page.tag}-${origin}`);
-    page.last = { origin, text };
-  }
-  const isDue = now - page.packedAt >= PACKED_MS;
-  const others = {
-    'content-security-policy': page.policy,
-    'content-type': 'text/html; charset=UTF-8',
-  };
-  const reply = page.last.text.reply(headers, others, isDue);
-  if (isDue && reply.headers.has('content-encoding')) page.packedAt = now;
-  return reply;
 }
 
 /** The address by which the caller has reached the service: it is what the caller says, and goes into commands for a shell. */

@@ -12,6 +12,7 @@ import { validate } from '@blip2/shared/validate';
 import * as z from 'zod/mini';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
+import { largeJson, numbersCost } from '../../routes/large-reply.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -38,7 +39,8 @@ export const embed: Task = async (c, deps, inference) => {
   const { vectors } = await embedInputs(deps, all, 'inputs', context, cutOf(own, parameters));
   const [first = []] = vectors;
   const reply: FeatureExtractionReply = Array.isArray(inputs) ? vectors : first;
-  return c.json(reply, 200, NOT_STORED);
+  const cost = numbersCost(vectors.length * model.itc_hidden, 'fewer inputs');
+  return await largeJson(c, deps, reply, cost, NOT_STORED);
 };
 
 export const compareSentences: Task = async (c, deps, inference) => {

@@ -10,6 +10,7 @@ import { validate } from '@blip2/shared/validate';
 import { readJsonObject } from '../../http/request-body.ts';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
+import { largeJson, numbersCost } from '../../routes/large-reply.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';
 import { refuse } from '../refuse.ts';
 import { expectOllamaModel } from './model-names.ts';
@@ -39,7 +40,8 @@ export const embedOnOllama: Handler = async (c, deps) => {
     load_duration: 0,
     prompt_eval_count: tokens,
   };
-  return c.json(reply, 200, NOT_STORED);
+  const cost = numbersCost(vectors.length * itc_hidden, 'fewer inputs');
+  return await largeJson(c, deps, reply, cost, NOT_STORED);
 };
 
 export const embedOneOnOllama: Handler = async (c, deps) => {

@@ -6,6 +6,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import type { StreamKind } from '../../http/sse.ts';
 import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
+import { writtenJson } from '../../routes/large-reply.ts';
 import { toOpenAiLogprobs } from '../logprobs.ts';
 import { type StreamForm, streamReply } from '../stream-reply.ts';
 import { prepareReply, type ReplyDelta, type ReplyRequest, type Written } from '../write-reply.ts';
@@ -41,7 +42,9 @@ export async function writeOllamaReply(
   const lines = new ReplyLines(deps, model, place, times);
   if (stream) return await streamReply(deltas, lines, () => canceled.abort());
   const whole = await wholeOf(deltas);
-  return c.json(lines.end(whole, whole.text, 0), 200, { 'cache-control': 'no-store' });
+  const value = lines.end(whole, whole.text, 0);
+  const written = { generation: prepared.generation, usage: whole.usage };
+  return await writtenJson(c, deps, value, written, { 'cache-control': 'no-store' });
 }
 
 /** The reply to a request that only has a model loaded, which it is. */

@@ -14,6 +14,7 @@ import {
   readingOf,
   requestContextOf,
 } from '../../routes/app-context.ts';
+import { writtenJson } from '../../routes/large-reply.ts';
 import { expectContent, isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -67,7 +68,8 @@ export async function completeChat(
     usage,
     ...(warnings && { warnings }),
   };
-  return c.json(completion, 200, { 'cache-control': 'no-store' });
+  const written = { generation: reply.generation, usage };
+  return await writtenJson(c, deps, completion, written, { 'cache-control': 'no-store' });
 }
 
 function refuseFormats(body: ChatCompletionRequest): void {

@@ -9,8 +9,12 @@ import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
+import { largeJson, numbersCost } from '../../routes/large-reply.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';
 import { expectModel } from '../model-ids.ts';
+
+/** What a number costs in base64, of what it costs in digits. */
+const OF_BASE64 = 0.1;
 
 /** Whether a body is in this form: ours has `image` or `text`. */
 export function isOpenAiEmbeddings(body: Readonly<Record<string, unknown>>): boolean {
@@ -42,7 +46,9 @@ export async function createOpenAiEmbeddings(
     model: model.name,
     usage: { prompt_tokens: tokens, total_tokens: tokens },
   };
-  return c.json(reply, 200, { 'cache-control': 'no-store', vary: 'accept' });
+  const numbers = vectors.length * model.itc_hidden * (encoding_format === 'float' ? 1 : OF_BASE64);
+  const headers = { 'cache-control': 'no-store', vary: 'accept' };
+  return await largeJson(c, deps, reply, numbersCost(numbers, 'fewer inputs'), headers);
 }
 
 /** Float32 in little endian, which is what clients decode. */

@@ -9,13 +9,14 @@ import {
   OpenAiFileQuery,
 } from '@blip2/shared/schemas/openai/files';
 import type { Dependencies } from '../../dependencies.ts';
-import { bucketStream } from '../../http/bucket-stream.ts';
+import { bucketStream, RANGE_BYTES } from '../../http/bucket-stream.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-contract.ts';
 import type { AppContext, Handler, IsThere } from '../../routes/app-context.ts';
 import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
-import { streamed } from '../../routes/jobs/rendered-lines.ts';
+import { heldOf, streamed } from '../../routes/jobs/rendered-lines.ts';
+import { holdReply } from '../../routes/large-reply.ts';
 import { findBatchFile, shownBatchFile } from './batch-files.ts';
 import { uploadFile } from './upload-file.ts';
 
@@ -67,10 +68,13 @@ export const getOpenAiFile: Handler = async (c, deps) => {
 
 export const readOpenAiFile: Handler = async (c, deps) => {
   const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
-  if (written !== null) return new Response(await streamed(written.lines), { headers: BYTES });
+  if (written !== null) {
+    const sending = holdReply(c, deps.config, heldOf(written.snapshot));
+    return new Response(await streamed(written.lines, sending), { headers: BYTES });
+  }
   const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   const { bytes } = file;
-  const reading = { bytes, stalledMs: deps.config.deadlineMs };
+  const reading = { bytes, ...holdReply(c, deps.config, Math.min(bytes, RANGE_BYTES)) };
   const body = await bucketStream(bucketOf(deps), fileKey(file.id), reading);
   if (body === null) throw noFile();
   return new Response(body, { headers: BYTES });

@@ -1,9 +1,11 @@
 /** Images of messages in OpenAI's forms: by their address, or as files that were uploaded before. */
 import { ApiError } from '@blip2/shared/errors';
+import { imageIdOf } from '@blip2/shared/image-id';
 import type { Dependencies } from '../../dependencies.ts';
+import { inflatingCost } from '../../http/body-costs.ts';
 import { holdBody } from '../../http/held-bodies.ts';
-import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
-import { fileKey } from '../../jobs/job-index-contract.ts';
+import { type ImageSource, type StoredImage, sourceFromText } from '../../image/image-source.ts';
+import { fileKey, type JobFile } from '../../jobs/job-index-contract.ts';
 import { type AppContext, clientIn } from '../../routes/app-context.ts';
 import { bucketOf } from '../../routes/jobs/owner.ts';
 import type { MessageImage } from '../conversation.ts';
@@ -40,14 +42,14 @@ export function imageOfPart(named: Named, field: string): MessageImage {
 }
 
 /**
- * Where the bytes of the image are; those of a file are read.
+ * Where the bytes of the image are; those of a file are read where they are needed.
  * @throws ApiError `invalid-base64`, `not-found`, `no-image` where the file was uploaded as something else
  */
 export async function imageSourceOf(
   c: AppContext,
   deps: Dependencies,
   { url, field, isFile = false }: MessageImage,
-): Promise<ImageSource> {
+): Promise<ImageSource | StoredImage> {
   if (!isFile) return sourceFromText(url, field);
   // A line of a batch is run twice, long after it was sent, and not by its caller.
   if (deps.images !== undefined) {
@@ -55,18 +57,38 @@ export async function imageSourceOf(
     throw new ApiError('unsupported-parameter', detail, { field });
   }
   const { file } = await uploadedFile(c, deps, url, field);
-  if (file.purpose === undefined || file.purpose === 'batch') {
+  const { purpose = 'batch', sha256 } = file;
+  if (purpose === 'batch' || sha256 === undefined) {
     const detail = `${field}: this file was uploaded with the purpose batch: upload the image with the purpose vision.`;
     throw new ApiError('no-image', detail, { field });
   }
+  return {
+    kind: 'stored',
+    sha256,
+    read: async (turn) => await readImage(c, deps, { ...file, sha256, field }, turn),
+  };
+}
+
+/** @throws ApiError `not-found`, and those of the memory for bodies and of turns */
+async function readImage(
+  c: AppContext,
+  deps: Dependencies,
+  { id, bytes: size, sha256, field }: JobFile & { sha256: string; field: string },
+  turn: (ms: number) => Promise<void>,
+): Promise<Uint8Array<ArrayBuffer>> {
   const { maxHeldBytes, deadlineMs: ms } = deps.config;
   const { signal } = c.req.raw;
   const held = holdBody(maxHeldBytes, { client: clientIn(c, deps.config), ms, signal });
   try {
-    held.add(file.bytes);
-    const stored = await bucketOf(deps).get(fileKey(file.id));
+    held.add(size);
+    const stored = await bucketOf(deps).get(fileKey(id));
     if (stored === null) throw noFile(field);
-    return { kind: 'bytes', bytes: new Uint8Array(await stored.arrayBuffer()) };
+    const bytes = new Uint8Array(await stored.arrayBuffer());
+    await turn(inflatingCost(bytes.length).ms);
+    // What is computed is cached for whoever has an image with this hash.
+    if ((await imageIdOf(bytes)) !== sha256)
+      throw new Error('the bytes of a file are not those that were uploaded');
+    return bytes;
   } finally {
     held.close();
   }

@@ -11,6 +11,7 @@ import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import type { RequestContext } from '../../request-context.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
+import { writtenJson } from '../../routes/large-reply.ts';
 import { bulkReads } from '../../turns/bulk-reads.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
@@ -69,7 +70,8 @@ export const createResponse: Handler = async (c, deps) => {
   const written = await wholeOf(deltas);
   remember(written);
   const ended = endedResponse(response, subject, written);
-  return c.json(ended, 200, { 'cache-control': 'no-store' });
+  const made = { generation: reply.generation, usage: written.usage };
+  return await writtenJson(c, deps, ended, made, { 'cache-control': 'no-store' });
 };
 
 /** The same deltas; `note` gets when the image was sent, before the last. */

@@ -4,9 +4,9 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
-import { streamOf } from '../../http/stream.ts';
+import { type StreamOptions, streamOf } from '../../http/stream.ts';
 import type { JobSnapshot, ResultQuery } from '../../jobs/contract.ts';
-import { readResults } from '../../jobs/read-results.ts';
+import { READ_BYTES, readResults } from '../../jobs/read-results.ts';
 import { isWanted } from '../../jobs/stored-line.ts';
 import { resultReads } from '../../turns/bulk-reads.ts';
 import { jobPartsOf } from './job-access.ts';
@@ -62,14 +62,26 @@ function mostOf({ state, counts }: JobSnapshot, which: ResultQuery['which']): nu
   return which === 'completed' ? counts.completed : counts.failed + counts.canceled;
 }
 
+/** Of a line, more or less. */
+const LINE_BYTES = 4096;
+
+/** What results have in memory while nobody reads on: what of them was read ahead. */
+export function heldOf({ counts: { completed, failed, canceled } }: JobSnapshot): number {
+  return Math.min(LINE_BYTES * (completed + failed + canceled), READ_BYTES);
+}
+
 /** All of them as a body. @throws what reading the first of them throws */
-export async function streamed(lines: RenderedLines): Promise<ReadableStream<Uint8Array>> {
-  return await streamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY));
+export async function streamed(
+  lines: RenderedLines,
+  sending: StreamOptions = {},
+): Promise<ReadableStream<Uint8Array>> {
+  return await streamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY), sending);
 }
 
 /**
  * Lines that no longer change, whole or a range of them.
  * @param behind where they are behind a place in others
+ * @param sending asked for when it is known what is sent
  * @param range value of `Range`: several ranges, or what is none, get the whole (RFC 9110, 14.2)
  * @throws ApiError `range-not-satisfiable`
  */
@@ -80,16 +92,20 @@ export async function ranged(
     range,
     headers,
     behind,
+    sending = () => ({}),
   }: {
     tag: string;
     range: string | undefined;
     headers: Record<string, string>;
     behind?: Behind | undefined;
+    sending?: () => StreamOptions;
   },
 ): Promise<Response> {
   const all = { ...headers, 'accept-ranges': 'bytes' };
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(range?.trim() ?? '') ?? [];
-  if (first === '' && last === '') return new Response(await streamed(lines), { headers: all });
+  if (first === '' && last === '') {
+    return new Response(await streamed(lines, sending()), { headers: all });
+  }
   const { bytes: length, marks } = await (behind === undefined
     ? measured(lines, tag)
     : measuredBehind(lines, tag, behind));
@@ -103,7 +119,7 @@ export async function ranged(
   }
   const mark = marks.findLast(({ at }) => at <= start) ?? { at: 0, from: undefined };
   const slice = bytesOf(lines(mark.from), start - mark.at, end - mark.at);
-  return new Response(await streamOf(slice), {
+  return new Response(await streamOf(slice, sending()), {
     status: 206,
     headers: {
       ...all,

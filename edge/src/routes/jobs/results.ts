@@ -6,9 +6,10 @@ import { readQuery } from '../../http/read-query.ts';
 import { ENDED, type JobSnapshot, type ResultCursor } from '../../jobs/contract.ts';
 import { parsedLine } from '../../jobs/stored-line.ts';
 import { clientIn, type Handler } from '../app-context.ts';
+import { holdReply } from '../large-reply.ts';
 import { jobOf } from './job-access.ts';
 import { taskOf } from './present.ts';
-import { ranged, rendered, streamed } from './rendered-lines.ts';
+import { heldOf, ranged, rendered, streamed } from './rendered-lines.ts';
 import { csvHeader, csvRow } from './result-csv.ts';
 import { jobLine, jobLineText } from './result-lines.ts';
 
@@ -36,8 +37,9 @@ export const readResults: Handler = async (c, deps) => {
     });
   const lines = linesFrom(from);
   const headers = { 'content-type': TYPES[format], vary: 'accept' };
+  const sending = () => holdReply(c, deps.config, heldOf(snapshot));
   if (!isEnded) {
-    return new Response(await streamed(lines), {
+    return new Response(await streamed(lines, sending()), {
       headers: { ...headers, 'cache-control': 'no-store' },
     });
   }
@@ -54,7 +56,7 @@ export const readResults: Handler = async (c, deps) => {
     ...{ from, headBytes: new TextEncoder().encode(head).length },
   };
   const of = { tag: `${id}${tag}`, ...(all && { behind: all }) };
-  return await ranged(lines, { ...of, range, headers: lasting });
+  return await ranged(lines, { ...of, range, headers: lasting, sending });
 };
 
 /** @throws ApiError `job-not-ready` where there is nothing to read, and never was */

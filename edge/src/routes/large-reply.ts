@@ -1,0 +1,130 @@
+/**
+ * Replies that may be large, whatever their requests were: making one counts among what its client does, and while it is sent it
+ * counts among the client's bodies. One that nobody reads breaks off after the time of a request.
+ */
+import type { Usage } from '@blip2/shared/schemas/generation';
+import type { GenerationConfig } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import type { EmbeddingStore } from '../embeddings/embedding-store.ts';
+import type { EmbeddingMediaType } from '../embeddings/represent.ts';
+import type { BodyCost } from '../http/body-costs.ts';
+import { holdBody } from '../http/held-bodies.ts';
+import { RequestTurns } from '../http/request-turns.ts';
+import { streamOf } from '../http/stream.ts';
+import { WholeRequest } from '../http/whole-request.ts';
+import { type AppContext, clientIn, readingOf } from './app-context.ts';
+
+/** What is smaller is sent as it is: nothing is counted, and no timer set. */
+const LARGE_BYTES = 2 ** 16;
+/** Handed on at a time. */
+const PIECE_BYTES = 2 ** 16;
+/** Longer than it may stall after each of its pieces; a client that goes on reading for an hour is counted no longer. */
+const HELD_MS = 3_600_000;
+/** To write a number as JSON, with the list that it is read from. */
+const MS_PER_NUMBER = 0.0003;
+
+/** To make a token with its log-probability, and write it as JSON. */
+const MS_PER_LOGPROB = 0.002;
+
+/** What a reply with so many numbers costs as JSON. @param remedy what to ask for instead */
+export function numbersCost(numbers: number, remedy: string): BodyCost {
+  return { ms: MS_PER_NUMBER * numbers, remedy };
+}
+
+/** What the embeddings of an image cost: all but JSON are copies. */
+export function embeddingsCost(
+  mediaType: EmbeddingMediaType,
+  { numQueries, hidden }: EmbeddingStore['shape'],
+): BodyCost {
+  const numbers = mediaType === 'application/json' ? numQueries * hidden : 0;
+  return numbersCost(numbers, 'Accept: application/octet-stream');
+}
+
+/** Waits until so much may be done, as a reply is made. @throws as `RequestTurns.before` */
+export async function beforeWork(
+  c: AppContext,
+  deps: Pick<Dependencies, 'config'>,
+  cost: BodyCost,
+): Promise<void> {
+  await new RequestTurns(c.req.raw, readingOf(c, deps)).before(cost);
+}
+
+type Headers = Record<string, string>;
+
+/**
+ * JSON, in the turn that it costs.
+ * @throws as `beforeWork` and `largeReply`
+ * @example await largeJson(c, deps, { embeddings }, numbersCost(2048 * 256, 'fewer texts'), headers)
+ */
+export async function largeJson(
+  c: AppContext,
+  deps: Pick<Dependencies, 'config'>,
+  value: object,
+  cost: BodyCost,
+  headers: Headers,
+): Promise<Response> {
+  await beforeWork(c, deps, cost);
+  const body = new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>;
+  return await largeReply(c, deps, body, { 'content-type': 'application/json', ...headers });
+}
+
+/**
+ * JSON of what was written, which is large only where each token comes with many others and their log-probabilities.
+ * @throws as `largeJson`
+ */
+export async function writtenJson(
+  c: AppContext,
+  deps: Pick<Dependencies, 'config'>,
+  value: object,
+  { generation: { logprobs, top_logprobs }, usage }: { generation: GenerationConfig; usage: Usage },
+  headers: Headers,
+): Promise<Response> {
+  if (!logprobs) return c.json(value, 200, headers);
+  const tokens = usage.completion_tokens * (1 + top_logprobs);
+  const cost = { ms: MS_PER_LOGPROB * tokens, remedy: 'a smaller top_logprobs' };
+  return await largeJson(c, deps, value, cost, headers);
+}
+
+/** @throws ApiError `too-many-requests`, `overloaded` */
+export async function largeReply(
+  c: AppContext,
+  { config }: Pick<Dependencies, 'config'>,
+  body: Uint8Array<ArrayBuffer>,
+  headers: Headers,
+): Promise<Response> {
+  const { raw: request } = c.req;
+  // Objects read at once what an item of a job gets.
+  const isSent = request.method !== 'HEAD' && !(request instanceof WholeRequest);
+  if (body.length <= LARGE_BYTES || !isSent) return c.body(body, 200, headers);
+  const held = holdReply(c, config, body.length);
+  const { readable, writable } = new FixedLengthStream(body.length);
+  const pieces = await streamOf(piecesOf(body), held);
+  // A client that leaves ends it.
+  pieces.pipeTo(writable).catch(() => {});
+  return c.body(readable, 200, headers);
+}
+
+/**
+ * Counts what a reply has in memory among the bodies of its client.
+ * @param bytes of it
+ * @returns for the stream that sends it: `streamOf`
+ * @throws ApiError `too-many-requests`, `overloaded`
+ */
+export function holdReply(c: AppContext, config: Dependencies['config'], bytes: number) {
+  const { maxHeldBytes, deadlineMs: stalledMs } = config;
+  const { signal, method } = c.req.raw;
+  // Its body is dropped.
+  if (method === 'HEAD') return { stalledMs: 0, onEnd: () => {} };
+  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms: HELD_MS, signal });
+  try {
+    held.add(bytes);
+  } catch (thrown) {
+    held.close();
+    throw thrown;
+  }
+  return { stalledMs, onEnd: () => held.close() };
+}
+
+async function* piecesOf(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = 0; at < body.length; at += PIECE_BYTES) yield body.subarray(at, at + PIECE_BYTES);
+}
