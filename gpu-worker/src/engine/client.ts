@@ -166,6 +166,11 @@ export class EngineClient {
     throw refusal;
   }
 
+  /** To be called before an image is decoded: the engine begins no background work that whoever sent it would have to wait for. */
+  expect({ priority }: Caller): void {
+    if (priority === 'interactive') this.#post({ type: 'expect' });
+  }
+
   /**
    * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, or with the `ApiError` that this
    * is, and with the signal's reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.

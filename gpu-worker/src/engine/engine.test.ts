@@ -231,6 +231,17 @@ describe('background work while others ask', () => {
     expect(setup.engine.restMs).toBeGreaterThan(100);
   });
 
+  it('lets the image of somebody go first that is still being decoded', async () => {
+    const setup = new EngineSetup({ backgroundShare: 0.5 });
+    setup.submit(1, { config: exactly(1), options: { caller: background } });
+    setup.engine.expect();
+    expect(await setup.engine.advance()).toBe(false);
+    expect(setup.engine.restMs).toBeGreaterThan(0);
+    setup.submit(2, { config: exactly(1), options: { caller: interactive } });
+    await setup.finish();
+    expect(setup.ended).toEqual([2]);
+  });
+
   it('goes on at once where all of the time is its own', async () => {
     const setup = new EngineSetup({ backgroundShare: 1 });
     setup.submit(1, { config: exactly(1), options: { caller: interactive } });

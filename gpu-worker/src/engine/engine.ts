@@ -115,6 +115,11 @@ export class Engine {
     });
   }
 
+  /** Somebody's image is being decoded: background work waits for it, for a moment. */
+  expect(): void {
+    this.#background.expect();
+  }
+
   /** Removes a job before the next action: while one runs, the slots must not change. */
   cancel(id: number): void {
     this.#canceled.add(id);

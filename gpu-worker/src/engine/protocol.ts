@@ -75,6 +75,8 @@ export type Origin = { image: string; arrivedAt: number };
 export type SubmitOptions = { caller: Caller; requestId?: string; origin?: Origin };
 
 export type ToEngine =
+  /** A job of somebody who waits is about to come. */
+  | { type: 'expect' }
   | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
   | { type: 'cancel'; id: number }
   /** Drops what is cached of an image, also for the jobs that came until `at`. */

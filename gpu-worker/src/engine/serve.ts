@@ -45,6 +45,9 @@ export async function serveEngine(
       case 'submit':
         engine.submit(message.id, message.job, message.options);
         break;
+      case 'expect':
+        engine.expect();
+        break;
       case 'cancel':
         engine.cancel(message.id);
         break;

@@ -1,8 +1,9 @@
 /** The worker over real HTTP with the real engine on the embedded checkpoint. */
+import { Worker } from 'node:worker_threads';
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { decodeJson, encodeFrame, encodeJsonFrame, readFrames } from '@blip2/shared/frames';
 import { GenerationConfig } from '@blip2/shared/wire';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { endless, framesOf, TestWorker } from './testing/test-worker.ts';
 
 const MAX_SLOTS = 3;
@@ -44,6 +45,22 @@ describe('a request', () => {
     const [numQueries, hidden] = [shape.getUint16(4, true), shape.getUint16(6, true)];
     const { values } = decodeEmbeddings(frames[1]!.payload, { numQueries, hidden });
     expect(values.every(Number.isFinite)).toBe(true);
+  });
+
+  it('of somebody who waits is announced to the engine while its image is decoded, and one of a job is not', async () => {
+    const post = vi.spyOn(Worker.prototype, 'postMessage');
+    const typesOf = async (priority: 'interactive' | 'background') => {
+      post.mockClear();
+      await test.ask(test.generate({ priority }), test.image(0));
+      const types = post.mock.calls.map(([message]) => (message as { type: string }).type);
+      return types.filter((type) => type === 'expect' || type === 'submit');
+    };
+    try {
+      expect(await typesOf('interactive')).toEqual(['expect', 'submit']);
+      expect(await typesOf('background')).toEqual(['submit']);
+    } finally {
+      post.mockRestore();
+    }
   });
 
   it('leaves its connection open for longer than an edge would', async () => {

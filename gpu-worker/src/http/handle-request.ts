@@ -55,6 +55,7 @@ export async function* handleRequest(
   let decoded: ImageInfo | undefined;
   if (received.source?.kind === 'image') {
     const startedAt = performance.now();
+    engine.expect(caller);
     const { bytes } = received.source;
     // Hashed here: with a key from outside, a client could name somebody else's image.
     image = imageIn(request.namespace, await imageIdOf(bytes));

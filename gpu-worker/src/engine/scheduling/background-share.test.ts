@@ -36,6 +36,20 @@ describe('background work', () => {
     }
   });
 
+  it('does not begin while an image is decoded for somebody, for a moment', () => {
+    const { clock, share } = shareOf(0.5);
+    share.expect();
+    expect(share.restMs).toBe(60);
+    clock.now = 60;
+    expect(share.restMs).toBe(0);
+    share.ran(200);
+    share.expect();
+    expect(share.restMs).toBe(200);
+    const all = shareOf(1).share;
+    all.expect();
+    expect(all.restMs).toBe(0);
+  });
+
   it('is due ten seconds after the last who asked, however long it should rest', () => {
     const { clock, share } = shareOf(0.01);
     share.asked();

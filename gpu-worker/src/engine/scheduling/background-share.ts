@@ -5,6 +5,8 @@
 
 /** So long after somebody has asked, others are expected. */
 const RECENT_MS = 10_000;
+/** Most images are decoded in less; longer than that the engine is not idle for one. */
+const EXPECTED_MS = 60;
 
 export class BackgroundShare {
   readonly #share: number;
@@ -12,6 +14,7 @@ export class BackgroundShare {
   readonly #now: () => number;
   #askedAt = Number.NEGATIVE_INFINITY;
   #restsUntil = Number.NEGATIVE_INFINITY;
+  #expectedUntil = Number.NEGATIVE_INFINITY;
 
   /** @param share of the time, more than 0; 1 rests never */
   constructor(share: number, now: () => number = () => performance.now()) {
@@ -24,6 +27,12 @@ export class BackgroundShare {
     this.#askedAt = this.#now();
   }
 
+  /** To be called when somebody's image has come and is being decoded: work that began meanwhile would not be done when it is. */
+  expect(): void {
+    this.asked();
+    this.#expectedUntil = this.#now() + EXPECTED_MS;
+  }
+
   /** To be called after an action that nobody waits for. @param ms that it took */
   ran(ms: number): void {
     this.#restsUntil = this.#now() + ms * (1 / this.#share - 1);
@@ -33,6 +42,10 @@ export class BackgroundShare {
   get restMs(): number {
     const now = this.#now();
     const recentUntil = this.#askedAt + RECENT_MS;
-    return Math.max(0, Math.min(this.#restsUntil, recentUntil) - now);
+    const restsUntil = Math.max(
+      this.#restsUntil,
+      this.#share < 1 ? this.#expectedUntil : -Infinity,
+    );
+    return Math.max(0, Math.min(restsUntil, recentUntil) - now);
   }
 }
