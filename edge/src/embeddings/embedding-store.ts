@@ -2,8 +2,8 @@
 import type { EmbeddingId } from '@blip2/shared/cache-key';
 import type { EmbeddingShape } from '@blip2/shared/embedding-codec';
 import type { EmbeddingKind } from '@blip2/shared/wire';
+import { SingleFlight } from '../turns/single-flight.ts';
 import { type CachedImage, type Caches, EmbeddingCache } from './embedding-cache.ts';
-import { SingleFlight } from './single-flight.ts';
 
 /** The numbers of the model that computes the embeddings. */
 type EmbeddingModel = {

@@ -6,10 +6,10 @@ import type { EmbeddingKind } from '@blip2/shared/wire';
 import { hasBytes, type ImageInput } from '../image/image-input.ts';
 import type { RequestContext } from '../request-context.ts';
 import { inSpan } from '../tracing.ts';
+import type { Follower, Leader } from '../turns/single-flight.ts';
 import { waitOutside } from '../work-in-hand.ts';
 import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
-import type { Follower, Leader } from './single-flight.ts';
 
 /** An image, and what the Q-Former reads beside it: token ids of the instruction, where the model's reads one. */
 export type Subject = ImageInput & { instructionIds?: readonly number[] | undefined };

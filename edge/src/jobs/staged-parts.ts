@@ -5,7 +5,6 @@ import type { GpuTask } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { EmbeddingCache, type Lookup } from '../embeddings/embedding-cache.ts';
 import type { EmbeddingStore } from '../embeddings/embedding-store.ts';
-import { SingleFlight } from '../embeddings/single-flight.ts';
 import { type CachedReply, ReplyCache } from '../generation/reply-cache.ts';
 import type { GpuReplyEvent, GpuSource } from '../gpu/client.ts';
 import type { ImageInput, ImageSource } from '../image/image-input.ts';
@@ -14,6 +13,7 @@ import { Namespaces } from '../keys/namespaces.ts';
 import { Limiter } from '../limits/limiter.ts';
 import { MeteredGpu } from '../limits/metered-gpu.ts';
 import type { RequestContext } from '../request-context.ts';
+import { SingleFlight } from '../turns/single-flight.ts';
 
 /** What the app's parts do while one item is run. */
 export type Stage = {

@@ -1,9 +1,10 @@
 /** Looks keys up: in this isolate's memory for some seconds, then in KV. */
 import { KeyRecord, keyName } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
+import { SingleFlight } from '../turns/single-flight.ts';
 import { within } from '../within.ts';
 import { WorkInHand, type WorkPlace, waitOutside } from '../work-in-hand.ts';
-import { LookupQueue } from './lookup-queue.ts';
+import { LONGEST_WAIT_MS, LookupQueue } from './lookup-queue.ts';
 
 /** How long an isolate believes what it read before it reads again. */
 const MEMORY_MS = 10_000;
@@ -14,7 +15,11 @@ const KV_TTL_SECONDS = 30;
 const MAX_ENTRIES = 1024;
 /** Look-ups at a time; an address, or a key, alone has half of them. */
 const MAX_LOOKUPS = 256;
+/** Requests that wait for what another looks up of the same key; a key alone has half of them. */
+const MAX_FOLLOWERS = 1024;
 const RETRY_SECONDS = 5;
+/** Whoever follows waits to the end: its place is free when its client leaves. */
+const NEVER = new AbortController().signal;
 
 /** `now`: milliseconds since the epoch. `timeoutMs`: how long KV may take. */
 export type KeyStoreOptions = { kv: KVNamespace; now: () => number; timeoutMs: number };
@@ -47,12 +52,17 @@ export class KeyStore {
   readonly #lookups: WorkInHand;
   /** Those without an address are no client that could have a share: none of them is refused for what the others ask. */
   readonly #unnamed: LookupQueue;
+  /** A team may send hundreds of requests at once with a key that nobody has used for a while: one of them reads it. */
+  readonly #flights: SingleFlight<string, Entry>;
+  readonly #followers: WorkInHand;
 
   constructor(options: KeyStoreOptions) {
     this.#options = options;
     this.#renewals = new WorkInHand(MAX_LOOKUPS, options.now);
     this.#lookups = new WorkInHand(MAX_LOOKUPS, options.now);
     this.#unnamed = new LookupQueue(this.#lookups, options.now);
+    this.#flights = new SingleFlight(options.now, options.timeoutMs + LONGEST_WAIT_MS);
+    this.#followers = new WorkInHand(MAX_FOLLOWERS, options.now);
   }
 
   /**
@@ -78,13 +88,44 @@ export class KeyStore {
   }
 
   async #lookUp(name: string, known: Entry | undefined, visitor: Visitor): Promise<Entry> {
+    return await waitOutside(visitor.work, this.#lookUpOnce(name, known, visitor));
+  }
+
+  /** What one request looks up serves all that ask meanwhile. */
+  async #lookUpOnce(name: string, known: Entry | undefined, visitor: Visitor): Promise<Entry> {
+    const isRenewed = (known?.record ?? null) !== null;
+    // An address has its own look-ups of a key that is not known, and is refused by itself.
+    const flown = isRenewed ? name : `${name} ${visitor.address ?? ''}`;
+    for (;;) {
+      const flight = this.#flights.join(flown, this.#options.now());
+      if (flight.role === 'follower') {
+        using _place = this.#followers.take(visitor.signal, flown);
+        const entry = await flight.wait({ signal: NEVER, deadlineAt: Number.POSITIVE_INFINITY });
+        if (entry !== null) return entry;
+        continue;
+      }
+      try {
+        const entry = isRenewed
+          ? await this.#renew(name, known, visitor)
+          : await this.#lookUpNew(name, visitor);
+        flight.settle(entry, Promise.resolve());
+        return entry;
+      } catch (failure) {
+        // What is refused to a client that is gone is not refused to those that follow.
+        if (visitor.signal?.aborted) flight.leave();
+        else flight.fail(failure);
+        throw failure;
+      }
+    }
+  }
+
+  async #renew(name: string, known: Entry | undefined, { signal }: Visitor): Promise<Entry> {
     const { now, timeoutMs } = this.#options;
-    if ((known?.record ?? null) === null) return await this.#lookUpNew(name, visitor);
     const readAt = now();
-    using _place = this.#renewals.take(visitor.signal, name);
+    using _place = this.#renewals.take(signal, name);
     if (known !== undefined) known.renewedUntil = readAt + timeoutMs;
     try {
-      return { record: await waitOutside(visitor.work, this.#read(name)), readAt };
+      return { record: await this.#read(name), readAt };
     } catch (failure) {
       // The next tries at once: what is remembered says less the older it is.
       delete known?.renewedUntil;
@@ -92,16 +133,18 @@ export class KeyStore {
     }
   }
 
-  async #lookUpNew(name: string, { address, signal, work }: Visitor): Promise<Entry> {
-    const read = async (): Promise<Entry> => {
-      using _place =
-        address === undefined
-          ? await this.#unnamed.take(signal)
-          : this.#lookups.take(signal, address);
+  async #lookUpNew(name: string, { address, signal }: Visitor): Promise<Entry> {
+    const isUnnamed = address === undefined;
+    const place = isUnnamed
+      ? await this.#unnamed.take(signal)
+      : this.#lookups.take(signal, address);
+    try {
       const readAt = this.#options.now();
       return { record: await this.#read(name), readAt };
-    };
-    return await waitOutside(work, read());
+    } finally {
+      place.leave();
+      this.#unnamed.freed();
+    }
   }
 
   #put(name: string, entry: Entry): void {

@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WorkInHand } from '../work-in-hand.ts';
 import { LookupQueue } from './lookup-queue.ts';
+
+afterEach(() => void vi.unstubAllGlobals());
 
 describe('look-ups without an address', () => {
   function narrow() {
@@ -21,6 +23,26 @@ describe('look-ups without an address', () => {
     first.leave();
     await Promise.all([...others, take('last')]);
     expect(order).toEqual(['second', 'third', 'fourth', 'last']);
+  });
+
+  it('are woken one after the other as places are freed, and look hardly ever by themselves', async () => {
+    const { queue } = narrow();
+    const first = await queue.take();
+    const looks: number[] = [];
+    // None of their timers ever comes.
+    vi.stubGlobal('setTimeout', (_: () => void, ms: number) => looks.push(ms));
+    let served = 0;
+    const waiting = Array.from({ length: 300 }, async () => {
+      (await queue.take()).leave();
+      served++;
+      queue.freed();
+    });
+    first.leave();
+    queue.freed();
+    await Promise.all(waiting);
+    expect(served).toBe(300);
+    expect(looks).toHaveLength(300);
+    expect(looks.filter((ms) => ms < 250)).toHaveLength(1);
   });
 
   it('wait for two seconds at most', async () => {
@@ -48,10 +70,10 @@ describe('look-ups without an address', () => {
     const { clock, queue } = narrow();
     const first = await queue.take();
     // Its timer never fires again.
-    const { wait } = scheduler;
-    scheduler.wait = () => new Promise(() => {});
+    const { setTimeout } = globalThis;
+    vi.stubGlobal('setTimeout', () => 0);
     queue.take().catch(() => {});
-    scheduler.wait = wait;
+    vi.stubGlobal('setTimeout', setTimeout);
     first.leave();
     clock.now += 1001;
     using _next = await queue.take();

@@ -3,13 +3,15 @@ import { Crowded, type WorkInHand, type WorkPlace } from '../work-in-hand.ts';
 
 /** Those that wait beyond are refused; each waits with its headers alone, before its body is read. */
 const MOST_WAITING = 512;
-const LONGEST_WAIT_MS = 2000;
-/** How often who waits looks: places of requests that were stopped become free without a word. */
+export const LONGEST_WAIT_MS = 2000;
+/** How often the first looks by itself: places of requests that were stopped become free without a word. */
 const LOOK_MS = 50;
+/** How often all others do: whoever leaves a place wakes the first. */
+const LOOK_BEHIND_MS = 250;
 /** Silence after which one that waits counts as gone: a request that is stopped says nothing. */
-const GONE_MS = 20 * LOOK_MS;
+const GONE_MS = 4 * LOOK_BEHIND_MS;
 
-type Waiter = { saidAt: number };
+type Waiter = { saidAt: number; wake: () => void };
 
 export class LookupQueue {
   readonly #places: WorkInHand;
@@ -24,29 +26,48 @@ export class LookupQueue {
   }
 
   /**
-   * A place, when all that came before have one.
+   * A place, when all that came before have one. To be followed by `freed` once it is left.
    * @param signal aborted when its client goes away
    * @throws Crowded where too many wait, or it has waited too long
    */
   async take(signal?: AbortSignal): Promise<WorkPlace> {
     const since = this.#now();
     this.#expectRoom(since);
-    const waiter: Waiter = { saidAt: since };
+    const waiter: Waiter = { saidAt: since, wake: () => {} };
     const leave = () => this.#waiting.delete(waiter);
     this.#waiting.add(waiter);
     signal?.addEventListener('abort', leave);
     try {
       for (;;) {
         waiter.saidAt = this.#now();
-        const place = this.#isNext(waiter) ? this.#placeFor(signal) : undefined;
+        const isNext = this.#isNext(waiter);
+        // Taken by the request itself: what says that a place is in use has to end with it.
+        const place = isNext ? this.#placeFor(signal) : undefined;
         if (place !== undefined) return place;
-        if (signal?.aborted || waiter.saidAt - since >= LONGEST_WAIT_MS) throw new Crowded();
-        await scheduler.wait(LOOK_MS);
+        const left = since + LONGEST_WAIT_MS - waiter.saidAt;
+        if (signal?.aborted || left <= 0) throw new Crowded();
+        await this.#woken(waiter, Math.min(isNext ? LOOK_MS : LOOK_BEHIND_MS, left));
       }
     } finally {
       signal?.removeEventListener('abort', leave);
       leave();
+      // There may be another place, or it was woken for one that it did not take.
+      this.freed();
     }
+  }
+
+  /** A place may be free: the first of those that wait looks. */
+  freed(): void {
+    const [first] = this.#waiting;
+    first?.wake();
+  }
+
+  async #woken(waiter: Waiter, ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    waiter.wake = resolve;
+    const timer = setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
   }
 
   /** @throws Crowded */

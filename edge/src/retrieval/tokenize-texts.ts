@@ -6,6 +6,7 @@ import { tokenizingCost } from '../http/body-costs.ts';
 import { Pauses } from '../pauses.ts';
 import type { RequestContext } from '../request-context.ts';
 import { DEAR_MS, dearWork, isDear } from '../turns/dear-work.ts';
+import { waitOutside } from '../work-in-hand.ts';
 
 /** What a character takes, in bytes that are read. */
 const CHARACTER_WORK = 8;
@@ -20,7 +21,7 @@ export async function tokenizeTexts(
   deps: Pick<Dependencies, 'images'>,
   model: RetrievalModel,
   { texts, field, cut }: { texts: readonly string[]; field: string; cut?: Cut | undefined },
-  { client = '', waitUntil, signal, deadlineAt }: RequestContext,
+  { client = '', work, waitUntil, signal, deadlineAt }: RequestContext,
 ): Promise<number[][]> {
   const all: number[][] = [];
   const pauses = new Pauses();
@@ -37,12 +38,13 @@ export async function tokenizeTexts(
     sliceMs += tokenizingCost(text).ms;
     if (all.length === texts.length || !isDear(sliceMs)) continue;
     // A turn ends where its request waits: each slice has one of its own.
-    await dearWork.turn(client, DEAR_MS, {
+    const turn = dearWork.turn(client, DEAR_MS, {
       waitUntil,
       signal,
       longestMs: deadlineAt - Date.now(),
       remedy: 'fewer or shorter texts',
     });
+    await waitOutside(work, turn);
     sliceMs = 0;
   }
   return all;

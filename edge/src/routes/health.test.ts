@@ -1,10 +1,14 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bundledModels } from '../bundled-models.ts';
 import { startEdge, type TestEdge, type TestSetup, testEnv } from '../testing/edge.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
   edge = startEdge();
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 const kvDown: TestSetup = {
@@ -102,6 +106,44 @@ describe('health', () => {
     expect(reads).toHaveLength(3);
     reads[1]?.resolve(null);
     expect((await stuck).status).toBe(200);
+  });
+
+  it('reaches hundreds who wait for a check by its end, and none of them looks before', async () => {
+    const read = Promise.withResolvers<null>();
+    let reads = 0;
+    edge = startEdge({
+      env: {
+        EMBEDDINGS: new Proxy(testEnv.EMBEDDINGS, {
+          get: (kv, name) => {
+            if (name !== 'get') return Reflect.get(kv, name);
+            return () => {
+              reads++;
+              return read.promise;
+            };
+          },
+        }),
+        CACHE_TIMEOUT_MS: '30000',
+      },
+    });
+    const first = edge.request('/healthz');
+    await expect.poll(() => reads).toBe(1);
+    const { setTimeout } = globalThis;
+    let timers = 0;
+    // None of theirs ever comes.
+    vi.stubGlobal('setTimeout', () => {
+      timers++;
+      return 0;
+    });
+    const looks = vi.spyOn(scheduler, 'wait');
+    const others = Array.from({ length: 250 }, () => edge.request('/healthz'));
+    await new Promise((resolve) => setTimeout(resolve));
+    read.resolve(null);
+    const replies = await Promise.all([first, ...others]);
+    vi.unstubAllGlobals();
+    expect(replies.map(({ status }) => status)).toEqual(Array(251).fill(200));
+    expect(reads).toBe(1);
+    expect(timers).toBeLessThanOrEqual(250);
+    expect(looks).not.toHaveBeenCalled();
   });
 
   type Arrange = (gpu: TestEdge['gpu']) => void;

@@ -47,33 +47,52 @@ type Checked = { checks: Checks; worker: WorkerModel | undefined };
 const FRESH_MS = 1000;
 /** How long those that ask wait for one check: the request that made it may have been stopped. */
 const PATIENCE_MS = 2500;
-/** How often who waits looks: promises of a request that was stopped never settle. */
-const LOOK_MS = 20;
 
-/** By isolate: since when a check is under way, and what the last that ended has found. Times in milliseconds since the epoch. */
-type Looks = { underWay?: { begunAt: number } | undefined; last?: Checked & { endedAt: number } };
+/**
+ * By isolate: since when a check is under way, what the last that ended has found, and what settles for all who wait when another has ended.
+ * Times in milliseconds since the epoch.
+ */
+type Looks = {
+  underWay?: { begunAt: number } | undefined;
+  last?: Checked & { endedAt: number };
+  ended: PromiseWithResolvers<void>;
+};
 const looks = new WeakMap<Dependencies, Looks>();
 
 /**
- * What was found within the last second, or by a check that ended since: however slow checks are, one serves all who wait for it.
- * Those that have waited too long make the next.
+ * What was found within the last second, or by a check that ended since: however slow checks are, one serves all who wait for it, and
+ * each of thousands looks when one ends. Those that have waited too long make the next.
  */
 async function recentChecks(deps: Dependencies): Promise<Checked> {
-  const known = looks.get(deps) ?? {};
+  const known = looks.get(deps) ?? { ended: Promise.withResolvers<void>() };
   looks.set(deps, known);
   const cameAt = deps.now();
   for (;;) {
     const { underWay, last } = known;
     if (last !== undefined && last.endedAt > cameAt - FRESH_MS) return last;
-    if (underWay === undefined || deps.now() - underWay.begunAt >= PATIENCE_MS) break;
-    await scheduler.wait(LOOK_MS);
+    if (underWay === undefined) break;
+    const left = underWay.begunAt + PATIENCE_MS - deps.now();
+    if (left <= 0) break;
+    await atMost(left, known.ended.promise);
   }
   const own = { begunAt: deps.now() };
   known.underWay = own;
   const found = await runChecks(deps);
   known.last = { ...found, endedAt: deps.now() };
   if (known.underWay === own) known.underWay = undefined;
+  known.ended.resolve();
+  known.ended = Promise.withResolvers();
   return found;
+}
+
+/** Resolves with the promise, or after so many milliseconds: that of a request that was stopped never settles. */
+async function atMost(ms: number, promise: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 async function runChecks({ config, gpu, kv, models }: Dependencies): Promise<Checked> {

@@ -220,6 +220,30 @@ describe('dear pieces of work', () => {
     expect(done.filter((name) => name.includes('overloaded'))).toHaveLength(45);
   });
 
+  it('are not expected to take longer than their claim allows, whatever dear ones took', async () => {
+    const { ask, done, next } = await workThatTook(800);
+    ask('flood', 0, { name: 'first', claims: 1000 });
+    await settled();
+    done.length = 0;
+    // Fifty without a turn, and the others in turns of twelve.
+    for (let n = 0; n < 120; n++) ask('flood', 2, { name: 'cheap', claims: 2 });
+    await settled();
+    while (await next());
+    expect(done).toEqual(Array(120).fill('cheap'));
+  });
+
+  it('of the many without an address are not those of one client', async () => {
+    const { ask, work, done } = workAt();
+    for (let n = 0; n < 270; n++) ask('', 0, { name: 'unnamed' });
+    await settled();
+    expect(work.waiting).toBe(256);
+    // One is under way.
+    expect(done.filter((name) => name.includes('unnamed overloaded'))).toHaveLength(13);
+    ask('named', 0);
+    await settled();
+    expect(work.waiting).toBe(257);
+  });
+
   it('wait no longer than their request may', async () => {
     const { ask, done } = await workThatTook(500);
     ask('a', 500);

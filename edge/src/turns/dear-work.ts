@@ -23,6 +23,8 @@ const [MOST_TIMES, MOST_MORE_MS] = [4, 50];
 const LOOK_MS = 250;
 /** Pieces that wait; each may hold a body of some size. One client alone has half of them, two a third each; a client's first is let in beyond. */
 const MOST_WAITING = 256;
+/** Those of whom nobody trusted says the address: together they have the turns of one client, but none has a share that it could use up. */
+const UNNAMED = '';
 /** Pieces that say how long those to come will take: claims say nothing of it, since whoever makes them need not keep them. */
 const AVERAGED = 8;
 
@@ -107,17 +109,25 @@ export class DearWork {
   #expectTurn(client: string, longestMs: number, remedy: string): void {
     const now = this.#now();
     const own = this.#alive(client, now).length;
-    let before = this.#piece === null ? 0 : 1;
+    let beforeMs = this.#piece === null ? 0 : this.#averageMs;
     for (const other of [...this.#waiting.keys()]) {
       // By turns: of each other client come as many before it as it has itself.
-      const waiting = this.#alive(other, now).length;
-      before += other === client ? own : Math.min(waiting, own + 1);
+      const before = this.#alive(other, now).slice(0, other === client ? own : own + 1);
+      for (const { ms } of before) beforeMs += this.#expectedMs(ms);
     }
     // After each is a pause as long.
-    const wait = 2 * this.#averageMs * before;
+    const wait = 2 * beforeMs;
     const free = MOST_WAITING - this.waiting;
-    const isFull = own > 0 ? own >= free : this.#waiting.size >= MOST_WAITING;
-    if (wait > longestMs || isFull) throw refusal(own > 0, wait, remedy);
+    const isNamed = client !== UNNAMED;
+    const isOver = isNamed ? own >= free : free <= 0;
+    const isFull = own > 0 ? isOver : this.#waiting.size >= MOST_WAITING;
+    if (wait > longestMs || isFull) throw refusal(isNamed && own > 0, wait, remedy);
+  }
+
+  /** What one that waits will take: as long as others lately, but no longer than anybody believes of its claim. Cheap ones share a turn. */
+  #expectedMs(ms: number): number {
+    const more = MOST_MORE_MS * Math.min(ms / DEAR_MS, 1);
+    return Math.min(this.#averageMs, MOST_TIMES * ms + more);
   }
 
   #alive(client: string, now: number): Waiter[] {
@@ -148,7 +158,7 @@ export class DearWork {
       const waited = waiter.saidAt - since;
       if (waited > longestMs) {
         const own = this.#waiting.get(client) ?? [];
-        turn.reject(refusal(own.length > 1, waited, remedy));
+        turn.reject(refusal(client !== UNNAMED && own.length > 1, waited, remedy));
         return;
       }
       timer = setTimeout(look, LOOK_MS);

@@ -1,5 +1,5 @@
 /**
- * One encode for all requests of this isolate that need the same image at the same time.
+ * One encode, or read, for all requests of this isolate that need the same at the same time.
  *
  * The first request leads, the others follow. A leader that fails, or whose client goes away, is succeeded by the next
  * request. Cloudflare may stop a request without running its `finally`, and a promise of a stopped request never
@@ -7,7 +7,6 @@
  * gone after the time that an encode may take, whatever its heart does.
  */
 import { ApiError } from '@blip2/shared/errors';
-import type { RequestContext } from '../request-context.ts';
 
 const HEARTBEAT_MS = 500;
 /** Silence after which a leader counts as gone, and a finished flight as over. */
@@ -34,7 +33,7 @@ export type Follower<Value> = {
 };
 
 /** A request that waits: until its client goes away, or its deadline is over. */
-type Waiting = Pick<RequestContext, 'signal' | 'deadlineAt'>;
+type Waiting = { signal: AbortSignal; deadlineAt: number };
 
 type Flight<Value> = {
   startedAt: number;
