@@ -239,7 +239,11 @@ export class Engine {
   async #advanceImages({ mayRun }: Turns): Promise<Taken> {
     const work = this.#images.next(mayRun);
     if (work === null) return { rows: 0, parts: [] };
-    for (const { ticket } of work.requests) this.#queue.begin(ticket);
+    for (const { ticket, job } of work.requests) {
+      // One that generates a text begins when it has its slots.
+      if (job.kind === 'generate') this.#queue.prepare(ticket);
+      else this.#queue.begin(ticket);
+    }
     for await (const { request, ...result } of this.#images.run(work)) {
       this.#attempt(request, () => {
         if (result.failure !== undefined) throw result.failure;

@@ -88,6 +88,26 @@ describe('a client with many requests', () => {
     }
   });
 
+  it.each([
+    ['and a small one after them', {}],
+    ['about new images', { image: 'new' }],
+    ['about one image', { image: 'same' }],
+  ])('as wide as all slots %s keeps no wide one of another behind all', async (_what, how) => {
+    const setup = new EngineSetup();
+    const all: Generation = { config: { n: 8, temperature: 1, seed: 3, ...exactly(20) } };
+    for (let id = 100; id < 120; id++) {
+      const key = 'image' in how && how.image === 'same' ? 'a' : String(id);
+      const source: Pixels = { kind: 'pixels', key, pixels: Float32Array.of(1, 2) };
+      setup.submit(id, { ...all, ...('image' in how && { source }), ...by('greedy') });
+    }
+    if (!('image' in how)) setup.submit(120, { ...light, ...by('greedy') });
+    await pass(setup, 30);
+    setup.submit(1, { ...all, ...by('other') });
+    await setup.finish();
+    const wideBefore = setup.ended.slice(0, setup.ended.indexOf(1)).filter((id) => id !== 120);
+    expect(wideBefore.length).toBeLessThanOrEqual(3);
+  });
+
   it('that gave them up while they waited comes no later for it', async () => {
     const setup = new EngineSetup({ maxSlots: 1 });
     setup.submit(100, { config: exactly(LONG), ...by('other') });

@@ -94,6 +94,27 @@ describe('the order of jobs', () => {
     expect(queue.join(caller('a'), 1).start).toBe(8);
   });
 
+  it('lets nobody pass whoever comes next by beginning with the last of theirs', () => {
+    const queue = new FairQueue();
+    const own = Array.from({ length: 20 }, () => queue.join(caller('a'), 8));
+    const last = queue.join(caller('a'), 1);
+    queue.begin(own[0] as (typeof own)[number]);
+    queue.begin(last);
+    const other = queue.join(caller('b'), 8);
+    const before = own.slice(1).filter((ticket) => compareTickets(ticket, other) < 0);
+    expect(before.length).toBeLessThanOrEqual(1);
+  });
+
+  it('counts what is prepared as waiting, and charges it though it is given up', () => {
+    const queue = new FairQueue();
+    const prepared = Array.from({ length: 5 }, () => queue.join(caller('a'), 8));
+    for (const ticket of prepared) queue.prepare(ticket);
+    expect(queue.hasBegun(prepared[4] as (typeof prepared)[number])).toBe(true);
+    expect(queue.join(caller('b'), 8).start).toBe(0);
+    for (const ticket of prepared) queue.leave('a', ticket);
+    expect(queue.join(caller('a'), 1).start).toBe(40);
+  });
+
   it('serves a waiting job although new clients keep coming', () => {
     const queue = new FairQueue();
     queue.begin(queue.join(caller('a'), 1));

@@ -20,68 +20,82 @@ const RANKS: Record<Caller['priority'], number> = { interactive: 0, background: 
 /**
  * Start-time fair queueing (Goyal et al. 1996). A job starts, in virtual time, where its client's last one ended, but
  * not before now: a client that sends many jobs delays only itself. Virtual time advances with the work that is served,
- * divided by the number of waiting clients, so that newcomers cannot overtake a waiting job for ever.
+ * divided by the number of waiting clients, so that newcomers cannot overtake a waiting job for ever. It never passes the first
+ * job that waits: jobs do not always begin in their order (a small one has a place where a large one has none), and a client's last
+ * that is served before its others would let those pass whoever comes next.
+ *
+ * Whoever joins begins or leaves.
  * @example
  * const ticket = queue.join({ client: 'a', priority: 'interactive' }, 1);
  * queue.begin(ticket);
  */
 export class FairQueue {
   readonly #lines = [new Line(), new Line()];
-  readonly #begun = new WeakSet<Ticket>();
-  readonly #left = new WeakSet<Ticket>();
+  readonly #prepared = new WeakSet<Ticket>();
   #arrivals = 0;
 
   /** @param slots sequences that the job has at a time: its share of the whole */
   join({ client, priority }: Caller, slots: number): Ticket {
     const rank = RANKS[priority];
-    const start = (this.#lines[rank] as Line).join(client, slots);
-    return { rank, start, cost: slots, arrival: this.#arrivals++ };
+    const line = this.#lines[rank] as Line;
+    const start = line.startOf(client, slots);
+    const ticket = { rank, start, cost: slots, arrival: this.#arrivals++ };
+    line.waiting.add(ticket);
+    return ticket;
   }
 
-  /** Whether work on a job has begun. */
+  /** Whether work on a job has begun, or what is done for it before that. */
   hasBegun(ticket: Ticket): boolean {
-    return this.#begun.has(ticket);
+    return this.#prepared.has(ticket);
+  }
+
+  /** Something is done for a job before it begins: it is charged, and its turn is still to come. */
+  prepare(ticket: Ticket): void {
+    this.#prepared.add(ticket);
   }
 
   /** Work on a job begins. Only the first call for a ticket counts. */
   begin(ticket: Ticket): void {
-    if (this.#begun.has(ticket)) return;
-    this.#begun.add(ticket);
-    const { rank, start, cost } = ticket;
-    (this.#lines[rank] as Line).advance(start, cost);
+    this.#prepared.add(ticket);
+    const line = this.#lines[ticket.rank] as Line;
+    if (line.waiting.delete(ticket)) line.advance(ticket);
   }
 
   /**
-   * A job ends. Where work on it never began, its client's next job comes as much earlier; those that wait already keep
+   * A job ends. Where nothing was done for it, its client's next job comes as much earlier; those that wait already keep
    * their places. Only the first call for a ticket counts.
    */
   leave(client: string, ticket: Ticket): void {
-    if (this.#begun.has(ticket) || this.#left.has(ticket)) return;
-    this.#left.add(ticket);
-    (this.#lines[ticket.rank] as Line).leave(client, ticket.cost);
+    const line = this.#lines[ticket.rank] as Line;
+    if (line.waiting.delete(ticket) && !this.#prepared.has(ticket)) line.refund(client, ticket);
   }
 }
 
 /** The virtual time of one priority. */
 class Line {
+  /** Those that have neither begun nor left. */
+  readonly waiting = new Set<Ticket>();
   #now = 0;
   /** Where the last job of each client ends. */
   readonly #ends = new Map<string, number>();
 
-  join(client: string, cost: number): number {
+  startOf(client: string, cost: number): number {
     const start = Math.max(this.#now, this.#ends.get(client) ?? 0);
     this.#ends.set(client, start + cost);
     return start;
   }
 
-  leave(client: string, cost: number): void {
+  refund(client: string, { cost }: Ticket): void {
     const end = (this.#ends.get(client) ?? 0) - cost;
     if (end > this.#now) this.#ends.set(client, end);
     else this.#ends.delete(client);
   }
 
-  advance(start: number, cost: number): void {
-    this.#now = Math.max(this.#now, start) + cost / Math.max(1, this.#ends.size);
+  advance({ start, cost }: Ticket): void {
+    const served = Math.max(this.#now, start) + cost / Math.max(1, this.#ends.size);
+    let first = Number.POSITIVE_INFINITY;
+    for (const ticket of this.waiting) first = Math.min(first, ticket.start);
+    this.#now = Math.max(this.#now, Math.min(served, first));
     for (const [client, end] of this.#ends) if (end <= this.#now) this.#ends.delete(client);
   }
 }
