@@ -144,7 +144,7 @@ export class SimulatedEngine {
     const { image } = this.#images[0]!.job;
     const same = this.#images.filter(({ job }) => job.image === image);
     this.#images = this.#images.filter(({ job }) => job.image !== image);
-    for (const { ticket } of same) this.#queue.begin(ticket);
+    for (const { ticket } of same) this.#queue.prepare(ticket);
     this.encodes += 1;
     this.#thread.run(draw(this.#times.encode, this.#random), () => {
       for (const { job } of same) job.onEncoded();
