@@ -23,6 +23,11 @@ const BOUNDS = {
  */
 const PIXEL_WEIGHTS = { avif: 2, interlacedPng: 2, others: 1 };
 const BYTE_WEIGHTS: Partial<Record<ImageFormat, number>> = { avif: 6, webp: 3 };
+/**
+ * JPEG: a coefficient of a scan 1.1 ns, 5.4 where it is coded arithmetically. There a bit may have some thirty decisions that cost no bits.
+ */
+const COEFFICIENT_WEIGHTS = { huffman: 0.04, arithmetic: 0.2 };
+const ARITHMETIC_BYTE_WEIGHT = 30;
 /** Of pixels and bytes together: about two seconds. An operator who accepts more pixels has more of it, too. */
 const WORK = 75_000_000;
 const WORK_PER_PIXEL = 1.5;
@@ -60,7 +65,10 @@ export type Header = {
   /** Pixels of all images that an AVIF is made of, as often as each is decoded, and of the largest. */
   pixels?: number;
   largest?: number;
-  scans: number;
+  /** Of a JPEG, and the coefficients that they pass over together. */
+  scans?: number;
+  coefficients?: number;
+  isArithmetic?: boolean;
   /** Compressed, of the pixels that are decoded. */
   codedBytes: number;
   profileBytes: number;
@@ -104,7 +112,8 @@ export function checkCost(header: Header, limits: CostLimits): number {
   const tiles = `The image is a grid of ${header.tiles} images; at most ${BOUNDS.tiles} are accepted. ${ORDINARY}`;
   refuseAbove(BOUNDS.tiles, header.tiles, tiles);
   const scans = `The image is a JPEG of more than ${BOUNDS.scans} scans, as no program writes them. ${ORDINARY}`;
-  refuseAbove(BOUNDS.scans, header.scans, scans);
+  refuseAbove(BOUNDS.scans, header.scans ?? 1, scans);
+  checkScans(header, limits.maxPixels);
   checkCodedBytes(header, limits.maxPixels);
   refuseMetadata('color profile', header.profileBytes, BOUNDS.profileBytes);
   refuseMetadata('EXIF', header.exifBytes, BOUNDS.exifBytes);
@@ -152,14 +161,33 @@ function checkPixels(header: Header, maxPixels: number): void {
   refuseAbove(most, pixels, made);
 }
 
+/** A progressive JPEG says next to nothing in a scan that takes as long as any. */
+function checkScans(header: Header, maxPixels: number): void {
+  const { width, height, scans = 1, coefficients = 0 } = header;
+  if (header.format !== 'jpeg') return;
+  const left = workFor(maxPixels) - weightOf(header) * workPixels(header);
+  const limit = Math.floor(left / coefficientWeightOf(header));
+  const detail = `The image is a JPEG of ${width} × ${height} pixels whose scans (${scans}) pass over ${coefficients} coefficients; at most ${limit} are accepted of so many pixels, as they take long to decode. ${ORDINARY}`;
+  refuseAbove(limit, coefficients, detail);
+}
+
+function coefficientWeightOf({ isArithmetic }: Header): number {
+  return isArithmetic ? COEFFICIENT_WEIGHTS.arithmetic : COEFFICIENT_WEIGHTS.huffman;
+}
+
+function workFor(maxPixels: number): number {
+  return Math.max(WORK, WORK_PER_PIXEL * maxPixels);
+}
+
 /** The fewer pixels, the more bytes they may have. */
 function checkCodedBytes(header: Header, maxPixels: number): void {
   const { width, height, format, codedBytes } = header;
-  const weight = BYTE_WEIGHTS[format];
+  const weight = header.isArithmetic ? ARITHMETIC_BYTE_WEIGHT : BYTE_WEIGHTS[format];
   if (weight === undefined) return;
-  const work = Math.max(WORK, WORK_PER_PIXEL * maxPixels);
-  const limit = Math.floor((work - weightOf(header) * workPixels(header)) / weight);
-  const detail = `The image is ${FORMAT_NAMES[format]} of ${width} × ${height} pixels in ${codedBytes} bytes; at most ${limit} are accepted of so many pixels, as they take long to decode. Save it at a lower quality, scale it down, or send it as JPEG.`;
+  const scans = (header.coefficients ?? 0) * coefficientWeightOf(header);
+  const left = workFor(maxPixels) - weightOf(header) * workPixels(header) - scans;
+  const limit = Math.floor(left / weight);
+  const detail = `The image is ${FORMAT_NAMES[format]} of ${width} × ${height} pixels in ${codedBytes} bytes; at most ${limit} are accepted of so many pixels, as they take long to decode. Save it at a lower quality, scale it down, or send it as JPEG${header.isArithmetic ? ' of Huffman coding' : ''}.`;
   refuseAbove(limit, codedBytes, detail);
 }
 
