@@ -77,13 +77,14 @@ function headerOf(
   metadata: Metadata,
   frames: number,
 ): Omit<Header, 'codedBytes' | 'exifBytes'> {
-  const { width, height, channels, depth, isProgressive, orientation = 1, icc } = metadata;
+  const { width, height, channels, depth, space, isProgressive, orientation = 1, icc } = metadata;
   return {
     format,
     width,
     height,
     channels,
     bytesPerSample: depth === 'ushort' ? 2 : 1,
+    isCmyk: space === 'cmyk',
     isProgressive,
     isTurned: orientation > 2,
     frames,
