@@ -52,18 +52,25 @@ export function typeAt(view: DataView, at: number): string {
 export const START_OF_SCAN = 0xda;
 const END_OF_IMAGE = 0xd9;
 
-/** JPEG: the markers of the first image in a file. Those inside compressed pixels, and in a segment's content, are none. */
-export function* markersOfJpeg(view: DataView): Generator<number, void, undefined> {
+/** Markers without a segment, as those below it: restarts, and the start of an image. */
+const isWithoutSegment = (marker: number) => marker < 0xc0 || (marker >= 0xd0 && marker <= 0xd8);
+
+/** JPEG: the markers of the first image in a file that have a segment. Those inside compressed pixels, and in a segment's content, are none. */
+export function* markersOfJpeg(
+  view: DataView,
+): Generator<{ marker: number; at: number }, void, undefined> {
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   // Behind the start of the image.
   for (let at = bytes.indexOf(0xff, 2); at >= 0 && at + 4 <= bytes.length; ) {
-    const marker = bytes[at + 1] as number;
-    const isMarker = marker > 0 && marker < 0xff && (marker < 0xd0 || marker > 0xd7);
-    if (isMarker) yield marker;
-    if (marker === END_OF_IMAGE) return;
     // A filling byte may be the beginning of the marker itself.
-    const next = isMarker ? at + 2 + view.getUint16(at + 2) : at + (marker === 0xff ? 1 : 2);
-    at = bytes.indexOf(0xff, next);
+    while (bytes[at + 1] === 0xff) at++;
+    if (at + 4 > bytes.length) return;
+    const marker = bytes[at + 1] as number;
+    // A length that such a one had would hide what the decoder reads.
+    const isMarker = !isWithoutSegment(marker);
+    if (isMarker) yield { marker, at };
+    if (marker === END_OF_IMAGE) return;
+    at = bytes.indexOf(0xff, at + 2 + (isMarker ? view.getUint16(at + 2) : 0));
   }
 }
 

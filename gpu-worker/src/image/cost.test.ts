@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { deflateSync } from 'node:zlib';
 import { ApiError } from '@blip2/shared/errors';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { chunk } from '../../../test/support/large-png.ts';
 import { checkCost, type Header, memoryOf } from './cost.ts';
@@ -32,6 +32,21 @@ describe('what an image costs by its header', () => {
       'pixels of an interlaced PNG',
       { isProgressive: true, width: 5001, height: 5000 },
       /5001 × 5000 pixels as an interlaced PNG; at most 25000000 .*send it as JPEG/,
+    ],
+    [
+      'pixels of CMYK',
+      { format: 'jpeg', channels: 4, isCmyk: true, width: 5001, height: 5000 },
+      /5001 × 5000 pixels as JPEG of CMYK; at most 25000000 .*JPEG of RGB \(at most 50000000\)/,
+    ],
+    [
+      'pixels of 16 bits a channel',
+      { bytesPerSample: 2, width: 5001, height: 5000 },
+      /as PNG of 16 bits a channel; at most 25000000 .*JPEG/,
+    ],
+    [
+      'pixels with alpha that are turned',
+      { channels: 4, isTurned: true, width: 5001, height: 5000 },
+      /as PNG with transparency, turned by EXIF; at most 25000000 .*JPEG/,
     ],
     [
       'bytes of an AVIF of many pixels',
@@ -89,6 +104,8 @@ describe('what an image costs by its header', () => {
 
   it.each<[string, Partial<Header>]>([
     ['PNG', {}],
+    ['PNG with alpha', { channels: 4 }],
+    ['a turned JPEG', { format: 'jpeg', isTurned: true }],
     ['progressive JPEG', { format: 'jpeg', isProgressive: true, codedBytes: 2e7 }],
     ['GIF', { format: 'gif', codedBytes: 2e7 }],
     ['WebP', { format: 'webp', codedBytes: 8e6 }],
@@ -100,6 +117,7 @@ describe('what an image costs by its header', () => {
     ['AVIF', { format: 'avif', codedBytes: 4e6 }],
     ['AVIF in a grid', { format: 'avif', codedBytes: 4e6, pixels: 31_250_000, largest: 262_144 }],
     ['interlaced PNG', { isProgressive: true, codedBytes: 2e7 }],
+    ['CMYK', { format: 'jpeg', channels: 4, isCmyk: true, coefficients: 3e8, codedBytes: 2e7 }],
   ])('25 megapixels of %s are accepted', (_name, change) => {
     checkCost({ ...PLAIN, width: 5000, height: 5000, ...change }, LIMITS);
   });
@@ -162,6 +180,16 @@ describe('files of formats that take longer', () => {
       slug: 'image-too-large',
       extras: { field: 'image', limit: 10_000, actual: 10_201 },
     });
+  });
+
+  it.each<[string, (image: Sharp) => Sharp]>([
+    ['CMYK', (image) => image.toColourspace('cmyk').jpeg()],
+    ['16 bits', (image) => image.toColourspace('rgb16').png()],
+    ['alpha turned', (image) => image.ensureAlpha(0.5).withMetadata({ orientation: 6 }).png()],
+  ])('%s: half as many pixels, by the header', async (_, make) => {
+    await openImage(await make(noise(100)).toBuffer(), limits);
+    const refused = openImage(await make(noise(101)).toBuffer(), limits);
+    await expect(refused).rejects.toMatchObject({ extras: { limit: 10_000, actual: 10_201 } });
   });
 
   it('an interlaced PNG at its limit is decoded as a plain one', async () => {

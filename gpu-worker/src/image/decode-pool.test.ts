@@ -196,6 +196,21 @@ it('what needs memory waits for it, and small images pass', async () => {
   expect(done.at(-1)).not.toBe('small');
 });
 
+it('images that were given up while they waited are no turns of their client', async () => {
+  await start({ processes: 1 }, OBEDIENT);
+  const done: string[] = [];
+  const send = (client: string) =>
+    decode(order('paint'), client).then(() => void done.push(client));
+  const others = Array.from({ length: 6 }, () => send('other'));
+  const controller = new AbortController();
+  const left = Array.from({ length: 500 }, () => decode(order('paint'), 'a', controller.signal));
+  controller.abort(new Error('gone'));
+  await Promise.allSettled(left);
+  await Promise.all([...others, send('a')]);
+  // One was being decoded when all others came.
+  expect(done.indexOf('a')).toBeLessThanOrEqual(2);
+});
+
 it('a program that does not start is an error with its last words', async () => {
   const program = new URL('./testing/missing.ts', import.meta.url);
   await expect(DecodePool.start(OPTIONS, program)).rejects.toThrow(/missing\.ts/);

@@ -150,13 +150,18 @@ export class DecodePool {
     this.#stopped.abort();
     for (const { process } of this.#places) process?.kill('retired');
     const error = new ApiError('shutting-down', 'The GPU worker is shutting down.');
-    for (const task of this.#waiting.splice(0)) settle(task, ({ reject }) => reject(error));
+    for (const task of this.#waiting.splice(0)) {
+      this.#queue.leave(task.client, task.ticket);
+      settle(task, ({ reject }) => reject(error));
+    }
     await Promise.all(this.#maintained);
   }
 
   #cancel(task: Task, reason: unknown): void {
     settle(task, ({ reject }) => reject(reason));
     this.#waiting = this.#waiting.filter((other) => other !== task);
+    // What its client did not have is no turn of it.
+    this.#queue.leave(task.client, task.ticket);
     this.#places.find((place) => place.task === task)?.process?.expire(GRACE_MS, 'canceled');
   }
 

@@ -9,7 +9,8 @@ import { workOfAvif } from './avif-work.ts';
 import { COUNTED_SCANS, type CostLimits, checkCost, type Header } from './cost.ts';
 import { decoderInputOf } from './decoder-input.ts';
 import { firstFrameOf } from './first-frame.ts';
-import { framesOf, isPremultiplied, scansOf, tilesOf } from './frames.ts';
+import { framesOf, isPremultiplied, tilesOf } from './frames.ts';
+import { type JpegWork, workOfJpeg } from './jpeg-work.ts';
 
 export type ImageLimits = CostLimits & { maxBytes: number };
 
@@ -43,6 +44,7 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
     exifBytes,
     codedBytes: first.bytes.byteLength,
     ...(format === 'avif' ? workOfAvif(bytes) : {}),
+    ...(format === 'jpeg' ? scansOf(input, metadata) : {}),
   };
   const memory = checkCost(header, limits);
   const { width, height } = header;
@@ -65,24 +67,28 @@ function endsAsJpeg(bytes: Uint8Array): boolean {
   return bytes.at(-2) === 0xff && bytes.at(-1) === 0xd9;
 }
 
+function scansOf(input: Uint8Array, { isProgressive }: Metadata): JpegWork {
+  return workOfJpeg(input, { isMultiple: isProgressive, most: COUNTED_SCANS });
+}
+
 function headerOf(
   bytes: Uint8Array,
   format: ImageFormat,
   metadata: Metadata,
   frames: number,
 ): Omit<Header, 'codedBytes' | 'exifBytes'> {
-  const { width, height, channels, depth, isProgressive, orientation = 1, icc } = metadata;
+  const { width, height, channels, depth, space, isProgressive, orientation = 1, icc } = metadata;
   return {
     format,
     width,
     height,
     channels,
     bytesPerSample: depth === 'ushort' ? 2 : 1,
+    isCmyk: space === 'cmyk',
     isProgressive,
     isTurned: orientation > 2,
     frames,
     tiles: format === 'avif' ? tilesOf(bytes) : 0,
-    scans: format === 'jpeg' && isProgressive ? scansOf(bytes, COUNTED_SCANS) : 1,
     profileBytes: icc?.byteLength ?? 0,
   };
 }

@@ -1,14 +1,6 @@
-/** What the decoder does not say of a file: frames, alpha and grids of AVIF, scans of JPEG. */
+/** What the decoder does not say of a file: frames, alpha and grids of AVIF. */
 import type { ImageFormat } from '@blip2/shared/image-signatures';
-import {
-  boxesIn,
-  childOf,
-  chunksOfPng,
-  markersOfJpeg,
-  type Range,
-  START_OF_SCAN,
-  viewOf,
-} from './containers.ts';
+import { boxesIn, childOf, chunksOfPng, type Range, viewOf } from './containers.ts';
 
 /**
  * Frames by the tables of a file that has one; of AVIF, the items that a decoder counts may be parts of one image.
@@ -33,16 +25,6 @@ export function tilesOf(bytes: Uint8Array): number {
     most = Math.max(most, view.getUint16(from + idBytes));
   }
   return most;
-}
-
-/** Scans of a JPEG, up to `most`: a progressive one passes over all of its pixels with each. */
-export function scansOf(bytes: Uint8Array, most: number): number {
-  let scans = 0;
-  for (const marker of markersOfJpeg(viewOf(bytes))) {
-    if (marker === START_OF_SCAN) scans++;
-    if (scans >= most) break;
-  }
-  return scans;
 }
 
 /** Whether the colors of an AVIF are multiplied by its alpha already: a reference of one item to another says so. */

@@ -1,9 +1,12 @@
 /** JPEG as the decoder takes it: without comments and the metadata of programs, before the pixels. */
 import { START_OF_SCAN, viewOf } from './containers.ts';
 import { orientationOf, startsWith } from './exif.ts';
+import { withoutPrograms } from './input-profile.ts';
 import { Pieces } from './pieces.ts';
 
 const [START_OF_IMAGE, END_OF_IMAGE, COMMENT] = [0xd8, 0xd9, 0xfe];
+/** A name that ends in zero, the section's number, and how many there are. */
+const [NUMBER_AT, SECTION_HEADER_BYTES] = [12, 14];
 const APP0 = 0xe0;
 const [EXIF, PROFILE, ADOBE] = [APP0 + 1, APP0 + 2, APP0 + 14];
 const isApplication = (marker: number) => marker >= APP0 && marker <= 0xef;
@@ -15,6 +18,8 @@ export function strippedJpeg(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
   const pieces = new Pieces(bytes);
   let exif: Uint8Array | undefined;
+  /** Of a profile, by their numbers. Of two that have the same one the decoder takes the last. */
+  const sections = new Map<number, Uint8Array>();
   pieces.keep(0, 2);
   for (let at = bytes.indexOf(0xff, 2); at >= 0; ) {
     // A filling byte may be the beginning of the marker itself.
@@ -27,6 +32,7 @@ export function strippedJpeg(bytes: Uint8Array): Uint8Array {
     }
     const end = endOfSegment(view, markerAt);
     if (end === undefined) {
+      for (const section of profileOf(sections)) pieces.add(segmentOf(PROFILE, section));
       // Pixels, or what the decoder refuses.
       pieces.keep(markerAt - 1, bytes.length);
       break;
@@ -36,7 +42,10 @@ export function strippedJpeg(bytes: Uint8Array): Uint8Array {
       exif = content();
       const orientation = orientationOf(exif);
       if (orientation !== undefined) pieces.add(segmentOf(EXIF, orientation));
-    } else if (decidesPixels(marker as number, content)) pieces.keep(markerAt - 1, end);
+    } else if (marker === PROFILE) {
+      const section = content();
+      if (isOfProfile(section)) sections.set(section[NUMBER_AT] as number, section);
+    } else if (decidesPixels(marker as number)) pieces.keep(markerAt - 1, end);
     at = bytes[end] === 0xff ? end : bytes.indexOf(0xff, end);
   }
   return pieces.joined();
@@ -54,10 +63,30 @@ function endOfSegment(view: DataView, markerAt: number): number | undefined {
   return end <= view.byteLength ? end : undefined;
 }
 
-/** JFIF and Adobe's say which colors there are; those of CMYK are a profile's. */
-function decidesPixels(marker: number, content: () => Uint8Array): boolean {
-  if (marker === PROFILE) return startsWith(content(), 'ICC_PROFILE\0');
+/** JFIF and Adobe's say which colors there are. */
+function decidesPixels(marker: number): boolean {
   return !isApplication(marker) ? marker !== COMMENT : marker === APP0 || marker === ADOBE;
+}
+
+/** The decoder ignores a section without content. */
+function isOfProfile(section: Uint8Array): boolean {
+  return startsWith(section, 'ICC_PROFILE\0') && section.length > SECTION_HEADER_BYTES;
+}
+
+/** Its sections, as they were numbered: the colors of CMYK are those of a profile, which may be a program that never ends. */
+function profileOf(sections: ReadonlyMap<number, Uint8Array>): Uint8Array[] {
+  const inOrder = [...sections].sort(([a], [b]) => a - b).map(([, section]) => section);
+  const whole = Buffer.concat(inOrder.map((section) => section.subarray(SECTION_HEADER_BYTES)));
+  const cleared = withoutPrograms(whole);
+  if (cleared === undefined) return [];
+  let at = 0;
+  return inOrder.map((section) => {
+    const copy = section.slice();
+    const { length } = section.subarray(SECTION_HEADER_BYTES);
+    copy.set(cleared.subarray(at, at + length), SECTION_HEADER_BYTES);
+    at += length;
+    return copy;
+  });
 }
 
 function segmentOf(marker: number, content: Uint8Array): Uint8Array {

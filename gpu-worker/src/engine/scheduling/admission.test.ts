@@ -1,3 +1,4 @@
+import { UNNAMED_CLIENT } from '@blip2/shared/wire';
 import { expect, it } from 'vitest';
 import type { Caller } from '../protocol.ts';
 import { Admission } from './admission.ts';
@@ -33,6 +34,19 @@ it('admits up to half of them for one client', () => {
   });
   expect(admission.refusal(b)).toBeNull();
   first[Symbol.dispose]();
+  expect(admission.refusal(a)).toBeNull();
+});
+
+it('says to those of unknown address that they are one client together', () => {
+  const admission = new Admission(4);
+  const someone: Caller = { ...a, client: UNNAMED_CLIENT };
+  admission.admit(someone);
+  admission.admit(someone);
+  expect(admission.refusal(someone)).toMatchObject({
+    slug: 'too-many-requests',
+    message: expect.stringMatching(/^Those whose address is not known have 2 requests .*together/),
+    extras: { limit: 2, retry_after: 1 },
+  });
   expect(admission.refusal(a)).toBeNull();
 });
 

@@ -1,6 +1,7 @@
 /** Limits how many requests are under way, in all, of one client, and of background work. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Caller } from '../protocol.ts';
+import { isUnnamed } from './unnamed.ts';
 
 const RETRY_AFTER_S = 1;
 
@@ -12,7 +13,7 @@ export class Admission {
   readonly #limit: number;
   /** Requests that all background work may have: the rest is for who waits. */
   readonly #backgroundLimit: number;
-  /** Requests by client; the unnamed count for no client. */
+  /** Requests by client. Those without any name count for none; those of unknown address are one client together. */
   readonly #byClient = new Map<string, number>();
   #background = 0;
   #admitted = 0;
@@ -43,7 +44,9 @@ export class Admission {
     const own = client === '' ? 0 : (this.#byClient.get(client) ?? 0);
     const free = this.#limit - this.#admitted;
     if (own > 0 && own >= free) {
-      const detail = `This client has ${own} requests under way, as many as one may have now.`;
+      const detail = isUnnamed(client)
+        ? `Those whose address is not known have ${own} requests under way together, as many as one client may have now.`
+        : `This client has ${own} requests under way, as many as one may have now.`;
       const limits = { limit: own, retry_after: RETRY_AFTER_S };
       return new ApiError('too-many-requests', detail, limits);
     }
