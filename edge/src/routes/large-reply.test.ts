@@ -1,0 +1,169 @@
+/** What large replies cost, and how long they are held. */
+import { imageIdOf } from '@blip2/shared/image-id';
+import { type Context, Hono } from 'hono';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Config } from '../config.ts';
+import { newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { storeKey } from '../testing/keys.ts';
+import { generative, retrieval } from '../testing/models.ts';
+import { dearWork } from '../turns/dear-work.ts';
+import type { AppEnv } from './app-context.ts';
+import { largeReply, numbersCost } from './large-reply.ts';
+
+const KIBIBYTE = 1024;
+const LARGE = 200 * KIBIBYTE;
+let clients = 0;
+
+/** An app whose reply to a path has so many bytes, of a client of its own. */
+function startReplies(change: Partial<Config> = {}) {
+  const { config } = startEdge().deps;
+  const deps = { config: { ...config, maxHeldBytes: 300 * KIBIBYTE, ...change } };
+  const app = new Hono<AppEnv>();
+  const id = `large replies ${++clients}`;
+  app.get('/:bytes', async (c: Context<AppEnv>) => {
+    c.set('caller', { id } as never);
+    const bytes = new Uint8Array(Number(c.req.param('bytes'))).fill(7);
+    return await largeReply(c, deps, bytes, { 'content-type': 'application/json' });
+  });
+  app.onError((thrown, c) => c.text(String((thrown as { slug?: string }).slug), 429));
+  return async (bytes: number, method = 'GET') =>
+    await app.fetch(new Request(`http://edge.test/${bytes}`, { method }));
+}
+
+describe('a reply', () => {
+  it('that is large counts among the bodies of its client until it is read', async () => {
+    const get = startReplies();
+    const first = await get(LARGE);
+    expect(first.headers.get('content-type')).toBe('application/json');
+    const refused = await get(LARGE);
+    expect([refused.status, await refused.text()]).toEqual([429, 'too-many-requests']);
+    expect(new Uint8Array(await first.arrayBuffer())).toEqual(new Uint8Array(LARGE).fill(7));
+    const third = await get(LARGE);
+    expect(third.status).toBe(200);
+    await third.body?.cancel();
+  });
+
+  it('counts no longer when its client leaves', async () => {
+    const get = startReplies();
+    await (await get(LARGE)).body?.cancel();
+    const next = await vi.waitFor(async () => {
+      const reply = await get(LARGE);
+      expect(reply.status).toBe(200);
+      return reply;
+    });
+    await next.body?.cancel();
+  });
+
+  it('breaks off, and counts no longer, where its client does not read on', async () => {
+    const get = startReplies({ deadlineMs: 20 });
+    const first = await get(LARGE);
+    const next = await vi.waitFor(async () => {
+      const reply = await get(LARGE);
+      expect(reply.status).toBe(200);
+      return reply;
+    });
+    await expect(first.arrayBuffer()).rejects.toThrow();
+    await next.body?.cancel();
+  });
+
+  it('that is small, or has no body, does not count', async () => {
+    const get = startReplies();
+    const unread = [await get(64 * KIBIBYTE), await get(LARGE, 'HEAD'), await get(LARGE, 'HEAD')];
+    const last = await get(LARGE);
+    expect([...unread, last].map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    for (const { body } of [...unread, last]) await body?.cancel();
+  });
+});
+
+describe('the numbers of', () => {
+  let edge: TestEdge;
+  let id: string;
+  beforeEach(async () => {
+    edge = startEdge();
+    const image = newImage();
+    id = await imageIdOf(image);
+    const type = { 'content-type': 'image/png' };
+    await edge.post('/v1/embeddings', image, { ...type, accept: 'application/octet-stream' });
+    await edge.settled();
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  const ofQueries = generative.num_query_tokens * generative.qformer_hidden;
+  const texts = ['a dog', 'a cat', 'a bee'];
+  const ofTexts = texts.length * retrieval.itc_hidden;
+  const { name: model } = retrieval;
+  const bytes = { accept: 'application/octet-stream' };
+  type Headers = Record<string, string>;
+
+  it.each<[string, number, (headers?: Headers) => Promise<Response>]>([
+    ['cached embeddings', ofQueries, () => edge.request(`/v1/embeddings/${id}`)],
+    [
+      'the same, named in JSON',
+      ofQueries,
+      () => edge.post('/v1/embeddings', { image: { sha256: id } }),
+    ],
+    ['texts', ofTexts, () => edge.post('/v1/embeddings', { text: texts, kind: 'itc' })],
+    ['OpenAI', ofTexts, () => edge.post('/v1/embeddings', { input: texts, model })],
+    [
+      'OpenAI in base64',
+      ofTexts / 10,
+      () => edge.post('/v1/embeddings', { input: texts, model, encoding_format: 'base64' }),
+    ],
+    ['Hugging Face', ofTexts, () => edge.post('/hf/feature-extraction', { inputs: texts })],
+    ['Ollama', ofTexts, () => edge.post('/api/embed', { input: texts, model })],
+  ])('%s count among what the client does', async (_, numbers, ask) => {
+    const passes = vi.spyOn(dearWork, 'passes');
+    expect((await ask()).status).toBe(200);
+    const { ms } = numbersCost(numbers, '');
+    expect(passes.mock.calls.map(([, , counts]) => counts)).toContainEqual(expect.closeTo(ms));
+  });
+
+  it('bytes do not', async () => {
+    const passes = vi.spyOn(dearWork, 'passes');
+    await edge.request(`/v1/embeddings/${id}`, { headers: bytes });
+    const { ms } = numbersCost(ofQueries, '');
+    expect(passes.mock.calls.map(([, , counts]) => counts)).not.toContain(ms);
+  });
+
+  it('a reply wait where the client has done as much as it may', async () => {
+    vi.spyOn(dearWork, 'passes').mockImplementation((_, __, counts = 0) => counts === 0);
+    const turn = vi.spyOn(dearWork, 'turn').mockResolvedValue();
+    expect((await edge.request(`/v1/embeddings/${id}`)).status).toBe(200);
+    expect(turn.mock.calls.map(([, , { remedy }]) => remedy)).toContain(
+      'Accept: application/octet-stream',
+    );
+  });
+});
+
+it('log-probabilities count where each token has many', async () => {
+  const edge = startEdge();
+  const passes = vi.spyOn(dearWork, 'passes');
+  try {
+    const image = { data: newImage().toBase64() };
+    const asked = { image, logprobs: true, top_logprobs: 5 };
+    const reply = await edge.post('/v1/captions', asked);
+    const { usage } = await reply.json<{ usage: { completion_tokens: number } }>();
+    const counted = passes.mock.calls.map(([, , counts]) => counts);
+    expect(counted).toContain(0.002 * usage.completion_tokens * 6);
+  } finally {
+    passes.mockRestore();
+  }
+});
+
+it('the content of a file counts by what was read ahead', async () => {
+  const edge = startEdge({ env: { ALLOW_ANONYMOUS: '', MAX_HELD_BYTES: String(300 * KIBIBYTE) } });
+  const headers = await storeKey();
+  const form = new FormData();
+  form.set('file', new File(['{}\n'.repeat(LARGE / 3)], 'a.jsonl'));
+  form.set('purpose', 'batch');
+  const { id } = await (await edge.post('/v1/files', form, headers)).json<{ id: string }>();
+  const get = () => edge.request(`/v1/files/${id}/content`, { headers });
+  const first = await get();
+  expect((await get()).status).toBe(429);
+  await first.arrayBuffer();
+  const later = await get();
+  expect(later.status).toBe(200);
+  await later.body?.cancel();
+});
