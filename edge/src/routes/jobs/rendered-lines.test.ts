@@ -5,7 +5,7 @@ import { type JobSnapshot, partKey } from '../../jobs/contract.ts';
 import { startEdge } from '../../testing/edge.ts';
 import { bucket } from '../../testing/jobs.ts';
 import { resultReads } from '../../turns/bulk-reads.ts';
-import { rendered, streamed } from './rendered-lines.ts';
+import { heldOf, rendered, streamed } from './rendered-lines.ts';
 import { jobLineText } from './result-lines.ts';
 
 const ITEMS = 200;
@@ -74,4 +74,20 @@ it('stops behind the last that is asked for', async () => {
     `${jobLineText(lines[1] ?? '')}${jobLineText(lines[20] ?? '')}`,
   );
   expect(turns.mock.calls.length).toBeLessThanOrEqual(3);
+});
+
+it('counts in memory as what was read ahead, which is little of a small job', () => {
+  const of = (completed: number) =>
+    heldOf({ counts: { completed, failed: 0, canceled: 0 } } as unknown as JobSnapshot);
+  expect([of(0), of(16), of(1_000_000)]).toEqual([0, 2 ** 16, 2 ** 20]);
+});
+
+it('breaks off where nobody reads on', async () => {
+  const ended = Promise.withResolvers<void>();
+  const lines = async function* () {
+    for (;;) yield { bytes: new Uint8Array(1), next: null };
+  };
+  const body = await streamed(lines, { stalledMs: 1, onEnd: ended.resolve });
+  await ended.promise;
+  await expect(new Response(body).arrayBuffer()).rejects.toThrow('stopped reading');
 });
