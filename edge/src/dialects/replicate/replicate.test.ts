@@ -9,12 +9,10 @@ import type { ReplicateFile } from '@blip2/shared/schemas/replicate/file';
 import type { Prediction, PredictionList } from '@blip2/shared/schemas/replicate/prediction';
 import type { UsageReply } from '@blip2/shared/schemas/usage';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { inflatingCost } from '../../http/body-costs.ts';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 import { storeKey } from '../../testing/keys.ts';
-import { dearWork } from '../../turns/dear-work.ts';
 import { waitSecondsOf } from './predictions.ts';
 
 const BASE = '/replicate/v1';
@@ -713,19 +711,6 @@ describe('files', () => {
     const made = await create({ image: body.urls.get }, { prefer: 'wait' });
     expect(made.body).toMatchObject({ status: 'succeeded', input: { image: body.urls.get } });
     expect(edge.gpu.received[0]?.payload).toEqual(image);
-  });
-
-  it('are read in turns of who names them', async () => {
-    const image = newImage(90_000);
-    const { body } = await upload(image);
-    const passes = vi.spyOn(dearWork, 'passes');
-    try {
-      await create({ image: body.urls.get });
-      const counted = passes.mock.calls.map(([, , counts]) => counts);
-      expect(counted).toContain(inflatingCost(image.length).ms);
-    } finally {
-      passes.mockRestore();
-    }
   });
 
   it('are read, downloaded and deleted', async () => {
