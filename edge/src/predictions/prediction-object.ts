@@ -154,10 +154,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   /** Of this caller, or of another: whoever ordered the prediction was asked whether it may be read. */
-  async #readAnyFile(
-    id: string,
-    signal: AbortSignal,
-  ): Promise<Uint8Array<ArrayBuffer> | null> {
+  async #readAnyFile(id: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
     const { PREDICTIONS: objects } = this.env;
     const named = objects && objectIdOf(objects, id);
     if (!named || named.equals(this.ctx.id)) {
