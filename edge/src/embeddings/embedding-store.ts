@@ -20,6 +20,8 @@ export type EmbeddingStore = {
   cache: EmbeddingCache;
   /** Encodes under way. */
   flights: SingleFlight<EmbeddingId, CachedImage>;
+  /** Reads of stored images, which end with an encode or with nothing: one client's, since each waits for its own turns. */
+  reads: SingleFlight<string, never>;
 };
 
 /**
@@ -40,5 +42,6 @@ export function createEmbeddingStore(
     shape,
     cache: new EmbeddingCache(caches, { kind, revision, preprocessing }, shape),
     flights: new SingleFlight(caches.now, caches.flightMs),
+    reads: new SingleFlight(caches.now, caches.flightMs),
   };
 }

@@ -77,10 +77,11 @@ export async function resolveEmbeddings(
   for (;;) {
     if (follower === null) {
       if (!isSent) throw await unknownImage(store, image, context);
-      const flight = flights.join(embeddingId, context.startedAt);
-      if (flight.role === 'leader') return await encodeOf(image, flight);
-      follower = flight;
+      const joined = await joinWithBytes(store, image, context);
+      if (joined !== null && 'kind' in joined) return joined;
+      follower = joined;
     }
+    if (follower === null) continue;
     // Hundreds may wait for one encode, and need places again for what comes after it.
     const entry = await waitOutside(context.work, follower.wait(context));
     if (entry !== null) {
@@ -90,18 +91,37 @@ export async function resolveEmbeddings(
   }
 }
 
-/** Of all that wait for an image that is stored, one reads it. */
-async function encodeOf(
-  { bytes, read }: LocatedImage,
-  flight: Leader<CachedImage>,
-): Promise<Extract<ResolvedEmbeddings, { kind: 'encode' }>> {
+type Encode = Extract<ResolvedEmbeddings, { kind: 'encode' }>;
+
+/**
+ * Leads once it has the bytes, not before: whoever sent them does not wait for the turns of a client that has yet to read them.
+ * Of one client's requests for an image that is stored, one reads it.
+ * @returns null where another of this client has read it: look again
+ */
+async function joinWithBytes(
+  { flights, reads }: EmbeddingStore,
+  { embeddingId, bytes, read }: LocatedImage,
+  context: RequestContext,
+): Promise<Encode | Follower<CachedImage> | null> {
+  const { client = '', startedAt } = context;
+  const join = (sent: Uint8Array): Encode | Follower<CachedImage> => {
+    const flight = flights.join(embeddingId, startedAt);
+    return flight.role === 'leader'
+      ? { kind: 'encode', cache: 'miss', bytes: sent, flight }
+      : flight;
+  };
+  if (bytes !== undefined) return join(bytes);
+  const other = flights.follow(embeddingId, startedAt);
+  if (other !== null) return other;
+  if (read === undefined) throw new Error('an image without bytes is not encoded');
+  const reading = reads.join(`${embeddingId} ${client}`, startedAt);
+  if (reading.role === 'follower') return await waitOutside(context.work, reading.wait(context));
   try {
-    const sent = bytes ?? (await read?.());
-    if (sent === undefined) throw new Error('an image without bytes is not encoded');
-    return { kind: 'encode', cache: 'miss', bytes: sent, flight };
-  } catch (thrown) {
-    flight.leave();
-    throw thrown;
+    const sent = await read();
+    // Before those that waited for this read look again.
+    return join(sent);
+  } finally {
+    reading.leave();
   }
 }
 

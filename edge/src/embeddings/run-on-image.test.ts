@@ -67,6 +67,37 @@ describe('an image that is encoded', () => {
   });
 });
 
+describe('an image that is stored', () => {
+  it('is read by one request of a client, and waits for nobody who has its bytes', async () => {
+    const { store } = edgeOf(info, embeddings, done);
+    const stored = Promise.withResolvers<Uint8Array<ArrayBuffer>>();
+    const begun = Promise.withResolvers<void>();
+    const over = Promise.withResolvers<void>();
+    let reads = 0;
+    const read = async () => {
+      reads++;
+      begun.resolve();
+      return await stored.promise;
+    };
+    const resolve = async (input: ImageInput) =>
+      await resolveEmbeddings(store, await locateEmbeddings(store, input, context), context);
+    const first = resolve({ id: image.id, read });
+    await begun.promise;
+    const second = resolve({ id: image.id, read });
+    const sent = await resolve(image);
+    if (sent.kind !== 'encode') throw new Error('it is cached');
+    expect(reads).toBe(1);
+    stored.resolve(new Uint8Array(1));
+    sent.flight.settle({ image: info.image, embeddings: EMBEDDINGS } as never, over.promise);
+    expect(await Promise.all([first, second])).toMatchObject([
+      { kind: 'cached' },
+      { kind: 'cached' },
+    ]);
+    expect(reads).toBe(1);
+    over.resolve();
+  });
+});
+
 describe('a request that waits for the encode of another', () => {
   const failing = (slug: 'invalid-image' | 'image-too-large' | 'invalid-request' | 'overloaded') =>
     edgeOf({ type: 'error', problem: new ApiError(slug, 'refused').toProblem() });

@@ -13,7 +13,11 @@ export async function bucketStream(
   key: string,
   { bytes, ...options }: StreamOptions & { bytes: number },
 ): Promise<ReadableStream<Uint8Array> | null> {
-  if ((await bucket.head(key)) === null) {
+  const found = await bucket.head(key).catch((thrown: unknown) => {
+    options.onEnd?.();
+    throw thrown;
+  });
+  if (found === null) {
     options.onEnd?.();
     return null;
   }

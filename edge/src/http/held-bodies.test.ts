@@ -226,3 +226,21 @@ describe('where there is no room', () => {
     for (const body of [long, newcomer]) body.close();
   });
 });
+
+it('one that is renewed counts on, and one that is not counts as closed', () => {
+  let time = 0;
+  const now = () => time;
+  const sent = holdBody(LIMIT, { client: 'sent', ms: 1000, now });
+  const newcomer = holdBody(LIMIT, { client: 'newcomer', ms: 30_000, now });
+  sent.add(4 * MEBIBYTE + FREE);
+  time = 900;
+  sent.renew();
+  time = 1800;
+  expect(() => newcomer.add(MEBIBYTE)).toThrow(overloaded);
+  time = 2000;
+  newcomer.add(MEBIBYTE);
+  sent.close();
+  sent.renew();
+  newcomer.add(MEBIBYTE);
+  newcomer.close();
+});

@@ -57,6 +57,8 @@ export type HeldBody = {
    * @throws ApiError `overloaded` when it gives way to another meanwhile: then it counts no longer
    */
   during<T>(work: Promise<T>): Promise<T>;
+  /** It goes on: it counts as closed so many milliseconds from now, and no sooner. */
+  renew(): void;
   close(): void;
 };
 
@@ -127,6 +129,11 @@ export function holdBody(
         share.end = undefined;
         share.pace.leave(now());
       }
+    },
+    renew: () => {
+      if (share.isOver) return;
+      share.expiresAt = now() + ms;
+      if (share.bytes > 0) shares.add(share);
     },
     close,
   };

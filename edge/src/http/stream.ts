@@ -3,6 +3,8 @@
 export type StreamOptions = {
   /** Milliseconds after which a reader that reads nothing more gets nothing more: the body breaks off. */
   stalledMs?: number;
+  /** Called at each piece that is asked for, and when it is there. */
+  onPiece?: () => void;
   /** Called once, however it ends. */
   onEnd?: () => void;
 };
@@ -13,7 +15,7 @@ export type StreamOptions = {
  */
 export async function streamOf(
   chunks: AsyncGenerator<Uint8Array, void, undefined>,
-  { stalledMs, onEnd = () => {} }: StreamOptions = {},
+  { stalledMs, onPiece = () => {}, onEnd = () => {} }: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined = chunks.next();
   await next.catch((thrown: unknown) => {
@@ -34,6 +36,7 @@ export async function streamOf(
       start: wait,
       async pull(controller) {
         clearTimeout(timer);
+        onPiece();
         try {
           const { done, value } = await (next ?? chunks.next());
           next = undefined;
@@ -42,6 +45,7 @@ export async function streamOf(
             onEnd();
           } else {
             controller.enqueue(value);
+            onPiece();
             wait(controller);
           }
         } catch (thrown) {

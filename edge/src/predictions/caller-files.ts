@@ -55,10 +55,15 @@ export class CallerFiles {
   /**
    * All bytes.
    * @param owner whose turns it takes
+   * @param signal aborted when nobody needs them any more
    */
-  async read(id: string, owner: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  async read(
+    id: string,
+    owner: string,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
     const file = await this.find(id);
-    return file && (await wholeOf(this.#parts.storage.files, file, owner));
+    return file && (await wholeOf(this.#parts.storage.files, file, owner, signal));
   }
 
   /** @returns whether there was one */

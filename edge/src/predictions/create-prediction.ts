@@ -82,7 +82,8 @@ export class PredictionCreator {
     run.admitted = this.#admit(run, order, account);
     const refused = await run.admitted;
     if (refused !== undefined) return { problem: refused.toProblem() };
-    waitUntil(makePrediction(run, order, deps, { account, waitUntil, readFile }));
+    const made = makePrediction(run, order, deps, { account, waitUntil, readFile });
+    waitUntil(runs.during(run, made));
     await isOver;
     if (!run.isStored && !run.hasEnded) predictions.store(run);
     await storage.expireLater(run.prediction.createdAt);

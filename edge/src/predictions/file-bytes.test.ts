@@ -45,6 +45,16 @@ it.each([0, 1, 5, 8])(
   },
 );
 
+it('one that nobody needs any more is not read, and no turn is left open', async () => {
+  const files = stored();
+  const canceled = new AbortController();
+  const whole = wholeOf(files, FILE, 'owner', canceled.signal);
+  canceled.abort();
+  await expect(whole).rejects.toThrow();
+  expect(files.read).toEqual([]);
+  expect(log).toEqual(['owner', 0]);
+});
+
 it('a reader reads the pieces that it takes, and none after the file is deleted', async () => {
   const files = stored(3);
   const pieces = piecesOf(files, FILE);

@@ -26,17 +26,24 @@ export async function* piecesOf(
 /**
  * All of them, by turns of the objects of this isolate.
  * @param owner whose turns they are
+ * @param signal aborted when nobody needs them any more
  * @returns null where the file is deleted meanwhile
+ * @throws the signal's reason
  */
 export async function wholeOf(
   files: Pieces,
   { id, size }: Named,
   owner: string,
+  signal?: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer> | null> {
-  const bytes = new Uint8Array(size);
+  // None before the first turn: who waits for it has nothing in memory.
+  let bytes: Uint8Array<ArrayBuffer> | null = null;
   let at = 0;
   for (let number = 0; at < size; ) {
     const turn = await sharedTurns.take(owner);
+    if (signal?.aborted) await turn.end(0);
+    signal?.throwIfAborted();
+    bytes ??= new Uint8Array(size);
     const begin = at;
     for (; at < size && at - begin < TURN_BYTES; number++) {
       const piece = files.piece(id, number);

@@ -5,8 +5,8 @@ import { checkImage } from '@blip2/shared/image-format';
 import type { ImageResolver } from '../image/image-input.ts';
 import type { StoredFile } from './contract.ts';
 
-/** @returns null where there is no such file any more */
-export type ReadFile = (id: string) => Promise<Uint8Array<ArrayBuffer> | null>;
+/** @param signal aborted when nobody needs it any more @returns null where there is no such file any more */
+export type ReadFile = (id: string, signal: AbortSignal) => Promise<Uint8Array<ArrayBuffer> | null>;
 
 /** @param field the member of the request that names it */
 export function fileImage(
@@ -15,16 +15,16 @@ export function fileImage(
   { maxBytes, field }: { maxBytes: number; field: string },
 ): ImageResolver {
   let bytes: Uint8Array<ArrayBuffer> | null = null;
-  const read = async () => {
+  const read = async (signal: AbortSignal) => {
     // Once, however often the GPU workers have no place for it.
-    bytes ??= await readFile(id);
+    bytes ??= await readFile(id, signal);
     if (bytes === null) throw noFile(field);
     checkImage(bytes, { maxBytes, field: 'image' });
     return bytes;
   };
-  return async (_source, { namespace, onImage, startedAt }) => {
+  return async (_source, { namespace, onImage, startedAt, signal }) => {
     onImage?.(imagePathOf(namespace, sha256), startedAt);
-    return { id: sha256, read };
+    return { id: sha256, read: async () => await read(signal) };
   };
 }
 

@@ -61,7 +61,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       runs,
       predictions,
       deleted,
-      readFile: (id) => this.#readAnyFile(id),
+      readFile: (id, signal) => this.#readAnyFile(id, signal),
     });
     this.#files = new CallerFiles({ storage, deleted, now });
   }
@@ -154,10 +154,12 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   /** Of this caller, or of another: whoever ordered the prediction was asked whether it may be read. */
-  async #readAnyFile(id: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  async #readAnyFile(id: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
     const { PREDICTIONS: objects } = this.env;
     const named = objects && objectIdOf(objects, id);
-    if (!named || named.equals(this.ctx.id)) return await this.readFile(id);
+    if (!named || named.equals(this.ctx.id)) {
+      return await this.#files.read(id, `${this.ctx.id}`, signal);
+    }
     const other = objects.get(named) as unknown as Predictions;
     return await settlingObject(other, this.#dependencies().config.deadlineMs).readFile(id);
   }

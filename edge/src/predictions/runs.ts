@@ -14,9 +14,21 @@ const RETRY_AFTER_S = 1;
 export class Runs {
   /** By id. */
   readonly #runs = new Map<string, Run>();
+  /** Those that are worked on: one that was canceled has its image in memory until that is over. */
+  readonly #working = new Set<Run>();
 
   add(run: Run): void {
     this.#runs.set(run.prediction.id, run);
+  }
+
+  /** Its image counts until this work is over, also after its end and its deletion. */
+  async during(run: Run, work: Promise<void>): Promise<void> {
+    this.#working.add(run);
+    try {
+      await work;
+    } finally {
+      this.#working.delete(run);
+    }
   }
 
   get(id: string): Run | undefined {
@@ -76,7 +88,8 @@ export class Runs {
   /** Why there cannot be one more, whose image has so many bytes. */
   refusal(bytes: number, maxHeldBytes: number): ApiError | undefined {
     const unfinished = [...this.#runs.values()].filter(({ hasEnded }) => !hasEnded);
-    const held = unfinished.reduce((sum, run) => sum + run.bytes, 0);
+    const holding = new Set([...unfinished, ...this.#working]);
+    const held = [...holding].reduce((sum, run) => sum + run.bytes, 0);
     const extras = { limit: MAX_UNFINISHED, retry_after: RETRY_AFTER_S };
     if (unfinished.length >= MAX_UNFINISHED) {
       const detail = `${MAX_UNFINISHED} predictions have not ended: wait for one of them, or cancel it.`;

@@ -18,8 +18,8 @@ import { type AppContext, clientIn, readingOf } from './app-context.ts';
 const LARGE_BYTES = 2 ** 16;
 /** Handed on at a time. */
 const PIECE_BYTES = 2 ** 16;
-/** Longer than it may stall after each of its pieces; a client that goes on reading for an hour is counted no longer. */
-const HELD_MS = 3_600_000;
+/** Times what it may stall: a piece that is made or asked for renews it, and no timer may be there to end it. */
+const HELD_STALLS = 2;
 /** To write a number as JSON, with the list that it is read from. */
 const MS_PER_NUMBER = 0.0003;
 
@@ -114,15 +114,16 @@ export function holdReply(c: AppContext, config: Dependencies['config'], bytes: 
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   const { signal, method } = c.req.raw;
   // Its body is dropped.
-  if (method === 'HEAD') return { stalledMs: 0, onEnd: () => {} };
-  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms: HELD_MS, signal });
+  if (method === 'HEAD') return { stalledMs: 0, onPiece: () => {}, onEnd: () => {} };
+  const ms = HELD_STALLS * stalledMs;
+  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms, signal });
   try {
     held.add(bytes);
   } catch (thrown) {
     held.close();
     throw thrown;
   }
-  return { stalledMs, onEnd: () => held.close() };
+  return { stalledMs, onPiece: () => held.renew(), onEnd: () => held.close() };
 }
 
 async function* piecesOf(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {

@@ -64,6 +64,7 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
         for await (const { id, ...entry } of lookup(ids)) {
           if (entry.payload === undefined) listed.missing.push(id);
           else listed.found.push({ id, type: entry.type });
+          ends.onPiece();
           expectInTime(context, deps.now());
         }
       } catch (thrown) {

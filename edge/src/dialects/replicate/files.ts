@@ -110,7 +110,15 @@ export const deleteFile: Handler = async (c, deps) => {
 
 export const downloadFile: Handler = async (c, deps) => {
   const id = c.req.param('file_id') ?? '';
-  const found = await signedObject(deps, id)?.downloadFile(id, visitorIn(c, deps));
+  const object = signedObject(deps, id);
+  const visitor = visitorIn(c, deps);
+  if (c.req.raw.method === 'HEAD') {
+    // Its body is dropped: it takes no reader's place, and nothing is read.
+    const file = await object?.findFile(id);
+    if (!file || file.token !== visitor.token) throw unknown('or this URL is not whole');
+    return c.body(null, 200, downloadHeaders(file));
+  }
+  const found = await object?.downloadFile(id, visitor);
   if (!found) throw unknown('or this URL is not whole');
   const { file, bytes } = valueFrom(found);
   const { readable, writable } = new FixedLengthStream(file.size);
@@ -118,12 +126,12 @@ export const downloadFile: Handler = async (c, deps) => {
   const body = await streamOf(pieces, { stalledMs: deps.config.deadlineMs });
   // A client that leaves ends it.
   body.pipeTo(writable).catch(() => {});
-  return c.body(readable, 200, {
-    'content-type': file.type,
-    'content-disposition': 'attachment',
-    ...NOT_STORED,
-  });
+  return c.body(readable, 200, downloadHeaders(file));
 };
+
+function downloadHeaders({ type }: Pick<StoredFile, 'type'>) {
+  return { 'content-type': type, 'content-disposition': 'attachment', ...NOT_STORED };
+}
 
 /** Nobody waits for an end of it: whoever has the URL may open it as often as that may be, and all read the same disk. */
 async function* byTurns(

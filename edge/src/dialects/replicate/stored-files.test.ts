@@ -79,6 +79,21 @@ describe('a download', () => {
     expect(await open[0]?.bytes()).toEqual(image);
   });
 
+  it('whose headers alone are asked for takes no place, and reads nothing', async () => {
+    start(LARGE);
+    const { urls } = await upload(newImage(2_500_000));
+    const read = pieces();
+    const headers = async (url: string) => (await request(url, { method: 'HEAD' })).status;
+    const asked = await Promise.all(Array.from({ length: 33 }, () => headers(urls.download)));
+    expect(asked).toEqual(Array(33).fill(200));
+    expect(await headers(`${urls.download}0`)).toBe(404);
+    expect(read).not.toHaveBeenCalled();
+    const whole = await request(urls.download);
+    const { headers: same } = await request(urls.download, { method: 'HEAD' });
+    expect(same.get('content-type')).toBe(whole.headers.get('content-type'));
+    await whole.body?.cancel();
+  });
+
   it('is read by turns, a piece in each', async () => {
     start(LARGE);
     const image = newImage(1_000_000);
