@@ -20,7 +20,7 @@ import { streamOf } from '../../http/stream.ts';
 import { rangesOf } from '../../jobs/bucket-lines.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
 import { type InputLine, inputLines } from '../../jobs/input-lines.ts';
-import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
+import { fileKey, JOB_STORED_MS, LONGEST_UPLOAD_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
 import { ReadingTurns } from '../../jobs/reading-turns.ts';
 import { settlingBucket } from '../../settling.ts';
@@ -44,7 +44,7 @@ import {
 import { jobsOf } from './job-access.ts';
 import { type NewJob, openJob } from './open-job.ts';
 import { beginOpening, openingTurns } from './opening-turns.ts';
-import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, roomOf, storedMsOf } from './owner.ts';
+import { bucketOf, jobSender, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { type AskedWebhook, webhookOf } from './webhook.ts';
 
