@@ -70,7 +70,9 @@ async function main(): Promise<void> {
   });
   const revisions = [generate.revision, retrieve?.revision];
   const order = { manifest, part, partItems, task, settings, revisions };
-  await using output = await openOutput({ output: address, part, order, objects });
+  await using output = await openOutput({
+    ...{ output: address, part, order, checkpointItems, objects },
+  });
   const crash = new AbortController();
   loaded.engine.onCrash((error) => crash.abort(error));
   loaded.weights.watch(() => crash.abort(weightsChanged()));

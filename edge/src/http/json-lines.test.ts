@@ -81,3 +81,26 @@ describe('lines', () => {
     expect(latin1).toMatchObject({ slug: 'invalid-request', message: 'Line 2 is not UTF-8.' });
   });
 });
+
+it('counts blank lines as work and as lines, and decodes none', async () => {
+  const decode = vi.spyOn(TextDecoder.prototype, 'decode');
+  const work: number[] = [];
+  const slices = {
+    after: async (done: number) => void work.push(done),
+    away: async <T>(call: () => Promise<T>) => await call(),
+  };
+  const blanks = bytesOf(' \n\n\t\r\n'.repeat(1000));
+  async function* stream() {
+    yield blanks;
+  }
+  const pieces = await Array.fromAsync(linesOf(stream(), 100, { maxLines: 3000, slices }));
+  expect([pieces.flat(), decode.mock.calls]).toEqual([[], []]);
+  expect(work).toHaveLength(6);
+  expect(work.reduce((sum, done) => sum + done)).toBe(blanks.length + 64 * 3000);
+  decode.mockRestore();
+  const beyond = linesOf(stream(), 100, { maxLines: 2999 });
+  await expect(Array.fromAsync(beyond)).rejects.toMatchObject({
+    message: expect.stringContaining('2999 lines at most'),
+    extras: { field: 'line 3000', limit: 2999 },
+  });
+});

@@ -125,3 +125,23 @@ function decoded(decoder: TextDecoder, pieces: readonly Uint8Array[], isCut: boo
     return { text: null, fault: 'not-utf-8' } as const;
   }
 }
+
+/** Read at a time, bytes. */
+const RANGE_BYTES = 2 ** 20;
+
+/** The bytes of an object, a range of it after the other; none where there is no such object. */
+export async function* rangesOf(
+  bucket: R2Bucket,
+  key: string,
+  away: Slices['away'],
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const size = (await away(() => bucket.head(key)))?.size ?? 0;
+  for (let offset = 0; offset < size; offset += RANGE_BYTES) {
+    const range = { offset, length: Math.min(RANGE_BYTES, size - offset) };
+    yield await away(async () => {
+      const object = await bucket.get(key, { range });
+      if (object === null) throw new Error(`${key} is gone`);
+      return new Uint8Array(await object.arrayBuffer());
+    });
+  }
+}

@@ -264,7 +264,7 @@ test('a file of empty lines is read in steps, each of which is stored', async ()
   const blank = 300_000;
   await bucket.put(key, `${'\n'.repeat(blank)}${JSON.stringify(line('a'))}\n`);
   const order = orderOf(owner, key);
-  const config = { jobsPartItems: 1000, jobsMaxItems: 10, maxImageBytes: 1000 };
+  const config = { jobsPartItems: 1000, jobsMaxItems: 1_000_000, maxImageBytes: 1000 };
   const lines: number[] = [];
   let cursor: Cursor = { offset: 0, line: 0, items: 0 };
   let part = null;
@@ -283,7 +283,7 @@ test('a file of empty lines is read in steps, each of which is stored', async ()
 test('others come in between while lines are read', async () => {
   const key = 'turns/files/lines';
   await bucket.put(key, '\n'.repeat(100_000));
-  const config = { jobsPartItems: 1000, jobsMaxItems: 10, maxImageBytes: 1000 };
+  const config = { jobsPartItems: 1000, jobsMaxItems: 1_000_000, maxImageBytes: 1000 };
   let turns = 0;
   let isOver = false;
   const others = (async () => {
@@ -319,4 +319,16 @@ test('keys of which none is an image’s are read in steps, each of which is sto
   }
   expect(lists).toBe(200);
   expect(steps).toBeGreaterThan(1);
+});
+
+test('blank lines are read only so far', async () => {
+  const key = `${crypto.randomUUID()}/files/lines`;
+  await bucket.put(key, ' \n'.repeat(1021));
+  const config = { jobsPartItems: 50, jobsMaxItems: 10, maxImageBytes: 1000 };
+  const read = await ingestPart({ files: bucket, images: undefined }, config, {
+    ...{ job: 'a'.repeat(96), order: orderOf('a'.repeat(64), key), part: 0, errors: 0 },
+    cursor: { offset: 0, line: 0, items: 0 },
+  });
+  expect(read.errors).toMatchObject([{ line: 1021, code: 'too_many_lines' }]);
+  expect([read.part, read.isDone]).toEqual([null, true]);
 });

@@ -6,7 +6,13 @@ import { encodeIds, type NamedLine } from './item-ids.ts';
 import { storedImagesIn } from './item-source.ts';
 import type { Cursor, KnownPart } from './job-table.ts';
 import { moveImages } from './move-images.ts';
-import { FAULTS, MAX_LINE_BYTES, MAX_STORED_LINE_BYTES, readLine } from './read-line.ts';
+import {
+  FAULTS,
+  MAX_LINE_BYTES,
+  MAX_STORED_LINE_BYTES,
+  maxLinesOf,
+  readLine,
+} from './read-line.ts';
 import { ReadingTurns } from './reading-turns.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
@@ -85,6 +91,7 @@ async function readPart(
   let movedBytes = 0;
   let isDone = true;
   let isExpected = part > 0;
+  const hasLines = input.kind === 'file' || input.kind === 'lines';
   const remember = (name: string) => {
     const [oldest] = moved;
     if (moved.size >= MAX_REMEMBERED && oldest !== undefined) moved.delete(oldest);
@@ -149,10 +156,14 @@ async function readPart(
       errors.push(tooMany(config.jobsMaxItems, lineNumber));
       return { cursor: { ...place, line: lineNumber, items }, part: null, errors, isDone: true };
     }
+    if (hasLines && lineNumber > maxLinesOf(config.jobsMaxItems)) {
+      errors.push(tooManyLines(maxLinesOf(config.jobsMaxItems), lineNumber));
+      return { cursor: { ...place, line: lineNumber, items }, part: null, errors, isDone: true };
+    }
     const error = isBlank ? null : await add(read);
     if (error !== null) {
       errors.push({
-        line: input.kind === 'file' || input.kind === 'lines' ? lineNumber : null,
+        line: hasLines ? lineNumber : null,
         ...error,
       });
       if (known + errors.length >= MAX_LINE_ERRORS) break;
@@ -223,4 +234,9 @@ const DELETED: LineError = {
 function tooMany(limit: number, line: number): LineError {
   const message = `A job has ${limit} items at most: make several of it.`;
   return { line, code: 'too_many_items', message, param: null };
+}
+
+function tooManyLines(limit: number, line: number): LineError {
+  const message = `A job's input has ${limit} lines at most, blank ones too: leave those out.`;
+  return { line, code: 'too_many_lines', message, param: null };
 }

@@ -18,6 +18,8 @@ export const ROOM_OF = {
   address: { jobs: 256, beyond: 'delete' },
   all: { jobs: 1000, beyond: 'delete' },
 } as const satisfies Record<string, JobRoom>;
+/** How long an upload may take, milliseconds: after it its place is gone, and its memory counts as free. */
+export const LONGEST_UPLOAD_MS = 3_600_000;
 /** How long a job, its lines and its results are stored where nothing else is said, milliseconds. */
 export const JOB_STORED_MS = 30 * 86_400_000;
 
@@ -68,6 +70,8 @@ export type JobIndexObject = {
   addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>>;
   /** Deletes an image that was in the lines of jobs, of all of them, and files that are this image. */
   deleteImage(sha256: string): Promise<void>;
+  /** Its lines are stored, and it is about to be created. @returns whether it has its place still */
+  hasJob(id: string): Promise<boolean>;
   /** A job that was not created after all. */
   removeJob(id: string): Promise<void>;
   /** @returns null where `after` is no job of this owner */

@@ -106,6 +106,23 @@ it('has so many jobs that have not ended, and counts those that have out when it
   }
 });
 
+it('counts a job whose lines are still to come, as long as an upload may take', async () => {
+  const coming = (i: number) => ({ ...job(i), createdAt: Date.now() });
+  for (let i = 0; i < MAX_OPEN_JOBS; i++) valueFrom(await index.addJob(coming(i), ROOM_OF.key));
+  const problem = { type: '/problems/storage-full', limit: MAX_OPEN_JOBS };
+  // That it has room for few makes none of them one that has ended.
+  const room = { jobs: 1, beyond: 'delete' as const };
+  expect(await index.addJob(coming(64), room)).toMatchObject({ problem });
+  await runDurableObjectAlarm(index);
+  expect([await index.hasJob('job 0'), await index.hasJob('job 64')]).toEqual([true, false]);
+  vi.useFakeTimers({ now: Date.now() + 2 * HOUR_MS, toFake: ['Date'] });
+  try {
+    expect(await index.addJob(coming(64), ROOM_OF.key)).toEqual({ value: null });
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 it('deletes the oldest jobs that have ended where it has room for so many', async () => {
   const room = { jobs: MAX_OPEN_JOBS + 6, beyond: 'delete' as const };
   for (let i = 0; i < room.jobs + 10; i++) await index.addJob(job(i), room);

@@ -16,6 +16,7 @@ import {
   type JobKind,
   type JobRoom,
   type ListedJob,
+  LONGEST_UPLOAD_MS,
   MAX_FILES,
   MAX_OPEN_JOBS,
   MAX_STORED_BYTES,
@@ -29,6 +30,10 @@ const RETRY_MS = 60_000;
 const MAX_TOGETHER = 100;
 /** Jobs that are asked whether they have ended. */
 const ASKED_TOGETHER = 8;
+/** From the end of a job's lines to its creation at most. */
+const CREATION_MS = 120_000;
+
+type OpenJob = { id: string; createdAt: number };
 
 export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   readonly #files: JobFileTable;
@@ -135,6 +140,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     return { value: null };
   }
 
+  async hasJob(id: string): Promise<boolean> {
+    return this.#isPrepared && this.#jobs.isOpen(id);
+  }
+
   async removeJob(id: string): Promise<void> {
     if (this.#isPrepared) this.#jobs.remove(id);
   }
@@ -185,17 +194,18 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     // One place is needed, and each that is asked is woken.
     for (let from = 0, closed = 0; closed === 0 && from < open.length; from += ASKED_TOGETHER) {
       const some = open.slice(from, from + ASKED_TOGETHER);
-      const ended = await Promise.all(some.map((id) => this.#hasEnded(id)));
-      const ids = some.filter((_, index) => ended[index]);
-      for (const id of ids) this.#jobs.close(id);
-      closed = ids.length;
+      const ended = await Promise.all(some.map((job) => this.#hasEnded(job)));
+      const over = some.filter((_, index) => ended[index]);
+      for (const { id } of over) this.#jobs.close(id);
+      closed = over.length;
     }
   }
 
-  /** Whether a job has ended, or is none. */
-  async #hasEnded(id: string): Promise<boolean> {
+  /** Whether a job has ended, or is none: one whose lines are still to come may take as long as an upload. */
+  async #hasEnded({ id, createdAt }: OpenJob): Promise<boolean> {
     const snapshot = await this.#job(id)?.snapshot(id);
-    return !snapshot || ENDED.has(snapshot.state);
+    if (snapshot) return ENDED.has(snapshot.state);
+    return createdAt + LONGEST_UPLOAD_MS + CREATION_MS <= Date.now();
   }
 
   /** @returns whether nothing is left of it */

@@ -34,11 +34,19 @@ export class JobListTable {
   }
 
   /** Those that had not ended when somebody last looked. */
-  open(): string[] {
+  open(): { id: string; createdAt: number }[] {
     return this.#sql
-      .exec<{ id: string }>('SELECT id FROM jobs WHERE is_open = 1 ORDER BY number')
+      .exec<Pick<Row, 'id' | 'created_at'>>(
+        'SELECT id, created_at FROM jobs WHERE is_open = 1 ORDER BY number',
+      )
       .toArray()
-      .map(({ id }) => id);
+      .map(({ id, created_at }) => ({ id, createdAt: created_at }));
+  }
+
+  /** Whether it is there, and counts among those: one that was counted out may be deleted at any time. */
+  isOpen(id: string): boolean {
+    const sql = 'SELECT 1 FROM jobs WHERE id = ? AND is_open = 1';
+    return this.#sql.exec(sql, id).toArray().length > 0;
   }
 
   all(): string[] {

@@ -5,6 +5,9 @@ import type { BatchLine, JobOrder, LineError } from './contract.ts';
 
 /** The longest line, bytes. */
 export const MAX_LINE_BYTES = 8 * 2 ** 20;
+
+/** Lines of an input of so many items, blank ones too: one between any two, and some. They are read, though they are nothing. */
+export const maxLinesOf = (items: number): number => 2 * items + 1000;
 /** The longest in the form that is stored, in UTF-8: numbers may be longer there. */
 export const MAX_STORED_LINE_BYTES = 3 * MAX_LINE_BYTES;
 /** The longest `custom_id`, characters. */

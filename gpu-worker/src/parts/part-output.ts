@@ -16,8 +16,8 @@ export type PartOutput = AsyncDisposable & {
   resume: () => Promise<number>;
   /** Lines with their ends. When it resolves, they are safe. */
   add: (lines: readonly string[]) => Promise<void>;
-  /** Puts the whole, unless it is there: then that stays. */
-  finish: () => Promise<void>;
+  /** Puts the whole, unless it is there: then that stays. @param done lines that it must have. @throws Error where it has others */
+  finish: (done: number) => Promise<void>;
 };
 
 export type OutputOptions = {
@@ -26,6 +26,8 @@ export type OutputOptions = {
   part: number;
   /** All that decides the lines: results of another order are not gone on with. */
   order: object;
+  /** Lines of a checkpoint: in a bucket those of two processes only fit together where they have as many. */
+  checkpointItems: number;
   objects: ObjectStore;
 };
 
@@ -34,7 +36,7 @@ export async function isPartDone({
   output,
   part,
   objects,
-}: Omit<OutputOptions, 'order'>): Promise<boolean> {
+}: Omit<OutputOptions, 'order' | 'checkpointItems'>): Promise<boolean> {
   const place = placeOf(output);
   const file = `part-${partName(part)}.jsonl`;
   if (place === null) return await exists(join(output, file));
@@ -44,9 +46,11 @@ export async function isPartDone({
 
 /** The caller disposes of it. */
 export async function openOutput(options: OutputOptions): Promise<PartOutput> {
-  const { output, part, order, objects } = options;
-  const digest = createHash('sha256').update(JSON.stringify(order)).digest('hex').slice(0, 12);
+  const { output, part, order, checkpointItems, objects } = options;
   const place = placeOf(output);
+  // A folder has one file, in which any number of lines goes on.
+  const decisive = place === null ? order : { ...order, checkpointItems };
+  const digest = createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 12);
   const name = `part-${partName(part)}`;
   return place === null
     ? await inFolder(output, { name, digest })
@@ -75,7 +79,8 @@ async function inFolder(folder: string, { name, digest }: Names): Promise<PartOu
       await file?.appendFile(lines.join(''));
       await file?.datasync();
     },
-    finish: async () => {
+    finish: async (done) => {
+      if (!(await exists(output))) expectLines((await wholeLines(partial)).lines, done, output);
       // Never replaces a file: a rename would.
       await link(partial, output).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
@@ -91,6 +96,13 @@ async function inFolder(folder: string, { name, digest }: Names): Promise<PartOu
       await owned[Symbol.asyncDispose]();
     },
   };
+}
+
+function expectLines(actual: number, done: number, output: string): void {
+  if (actual === done) return;
+  throw new Error(
+    `${output} was not put: of ${done} lines ${actual} are there. Run the part again, in one process.`,
+  );
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -156,7 +168,7 @@ function inBucket(
       await objects.putOnce(place, Buffer.from(added.join('')));
       lines = end;
     },
-    finish: async () => {
+    finish: async (done) => {
       const bodies: Buffer[] = [];
       let at = 0;
       for (const each of await objects.keys({ bucket, key: own })) {
@@ -165,7 +177,11 @@ function inBucket(
         bodies.push(await buffer(await objects.read({ bucket, key: each })));
         at = Number(end);
       }
-      await objects.putOnce(output, Buffer.concat(bodies));
+      // Where another process has put the whole, it may have deleted some of these.
+      if ((await objects.size(output)) === null) {
+        expectLines(at, done, `s3://${output.bucket}/${output.key}`);
+        await objects.putOnce(output, Buffer.concat(bodies));
+      }
       await removeCheckpoints();
     },
     [Symbol.asyncDispose]: async () => {},

@@ -2,10 +2,11 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { partLines } from './manifest.ts';
-import { objectStore } from './object-store.ts';
+import { type ObjectStore, objectStore, type Place } from './object-store.ts';
 import { openOutput } from './part-output.ts';
 import { runPart } from './run-part.ts';
 
@@ -22,7 +23,9 @@ const objects = objectStore({});
 /** Runs part 1 of ten lines. @param failsAt number of the line with which the engine crashes */
 async function run({ failsAt = -1, order = {}, ran = [] as number[] } = {}) {
   const manifest = join(folder, 'manifest');
-  await using output = await openOutput({ output: join(folder, 'out'), part: 1, order, objects });
+  await using output = await openOutput({
+    ...{ output: join(folder, 'out'), part: 1, order, checkpointItems: 2, objects },
+  });
   return await runPart({
     output,
     lines: (from) => partLines({ manifest, part: 1, partItems: 10, objects }, from),
@@ -92,4 +95,50 @@ it('a manifest of a part is its own, where its name says so', async () => {
   const manifest = join(folder, 'm-{part}');
   const lines = partLines({ manifest, part: 3, partItems: 2, objects }, 1);
   expect(await Array.fromAsync(lines)).toEqual(['b']);
+});
+
+describe('in a bucket', () => {
+  /** A bucket in memory. */
+  function memory() {
+    const stored = new Map<string, Buffer>();
+    const store = {
+      size: async ({ key }: Place) => stored.get(key)?.length ?? null,
+      keys: async ({ key }: Place) =>
+        [...stored.keys()].filter((one) => one.startsWith(key)).sort(),
+      read: async ({ key }: Place) => Readable.from([stored.get(key) ?? Buffer.alloc(0)]),
+      putOnce: async ({ key }: Place, body: Buffer) => {
+        if (!stored.has(key)) stored.set(key, body);
+      },
+      delete: async ({ key }: Place) => void stored.delete(key),
+    } as unknown as ObjectStore;
+    return { stored, store };
+  }
+  const open = (store: ObjectStore, checkpointItems: number) =>
+    openOutput({
+      ...{ output: 's3://bucket/out', part: 1, order: {}, checkpointItems, objects: store },
+    });
+
+  it('checkpoints of another size are not gone on with', async () => {
+    const { stored, store } = memory();
+    await using two = await open(store, 2);
+    await using three = await open(store, 3);
+    await two.add(['a\n', 'b\n']);
+    expect([await two.resume(), await three.resume()]).toEqual([2, 0]);
+    await three.add(['a\n', 'b\n', 'c\n']);
+    await two.add(['c\n', 'd\n']);
+    await two.finish(4);
+    expect(String(stored.get('out/part-00001.jsonl'))).toBe('a\nb\nc\nd\n');
+    // The other one comes too late, and finds the whole.
+    await three.finish(3);
+    expect([...stored.keys()]).toEqual(['out/part-00001.jsonl']);
+  });
+
+  it('puts nothing where lines are missing', async () => {
+    const { stored, store } = memory();
+    await using output = await open(store, 2);
+    await output.add(['a\n', 'b\n']);
+    await expect(output.finish(3)).rejects.toThrow('of 3 lines 2 are there');
+    expect(stored.has('out/part-00001.jsonl')).toBe(false);
+    expect(stored.size).toBe(1);
+  });
 });

@@ -36,7 +36,7 @@ export async function runPart(part: PartRun): Promise<PartProgress | null> {
   }
   if (progress.done === 0) throw new Error('The manifest has no such part: it ends before.');
   if (unsafe.length > 0) await output.add(unsafe);
-  await output.finish();
+  await output.finish(progress.done);
   return progress;
 }
 

@@ -8,11 +8,11 @@ import { parseHeaderValue } from '../../http/header-value.ts';
 import { holdBody } from '../../http/held-bodies.ts';
 import { type StreamedPart, streamParts } from '../../http/multipart-stream.ts';
 import { readStream } from '../../http/read-stream.ts';
-import { fileKey, type JobFile } from '../../jobs/job-index-contract.ts';
+import { fileKey, type JobFile, LONGEST_UPLOAD_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { type AppContext, clientIn } from '../../routes/app-context.ts';
-import { bucketOf, LONGEST_UPLOAD_MS, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
+import { bucketOf, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
 import { FileBytes } from './file-bytes.ts';
 
 const MAX_NAME_LENGTH = 255;

@@ -1,5 +1,6 @@
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { JobListTable } from '../../jobs/job-list-table.ts';
 import { base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
 import { openingTurns } from './opening-turns.ts';
 
@@ -226,4 +227,17 @@ describe('an upload of lines with an Idempotency-Key', () => {
     const other = await upload(key, [line('a'), line('b'), line('d')]);
     expect(await other.json()).toMatchObject({ status: 422 });
   });
+});
+
+it('creates no job whose place is gone when its lines have come', async () => {
+  const isOpen = vi.spyOn(JobListTable.prototype, 'isOpen').mockReturnValueOnce(false);
+  try {
+    const body = `${JSON.stringify({ image })}\n`;
+    const refused = await lines('task=caption', body);
+    expect(await refused.json()).toMatchObject({ type: expect.stringContaining('deadline') });
+    expect(isOpen).toHaveBeenCalledTimes(1);
+    expect((await lines('task=caption', body)).status).toBe(202);
+  } finally {
+    isOpen.mockRestore();
+  }
 });

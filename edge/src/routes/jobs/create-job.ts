@@ -17,10 +17,12 @@ import { readQuery } from '../../http/read-query.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { streamOf } from '../../http/stream.ts';
+import { rangesOf } from '../../jobs/bucket-lines.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
 import { type InputLine, inputLines } from '../../jobs/input-lines.ts';
-import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
+import { fileKey, JOB_STORED_MS, LONGEST_UPLOAD_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
+import { ReadingTurns } from '../../jobs/reading-turns.ts';
 import { settlingBucket } from '../../settling.ts';
 import {
   type AppContext,
@@ -31,6 +33,7 @@ import {
   traceIn,
 } from '../app-context.ts';
 import { checkItems, checkSettings } from './check-items.ts';
+import { countingPlaces } from './counting-places.ts';
 import {
   type CountedItems,
   countLines,
@@ -41,7 +44,7 @@ import {
 import { jobsOf } from './job-access.ts';
 import { type NewJob, openJob } from './open-job.ts';
 import { beginOpening, openingTurns } from './opening-turns.ts';
-import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, roomOf, storedMsOf } from './owner.ts';
+import { bucketOf, jobSender, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { type AskedWebhook, webhookOf } from './webhook.ts';
 
@@ -161,23 +164,32 @@ async function countBody(c: AppContext, deps: Dependencies): Promise<CountedItem
   }
 }
 
+/** Counts what is stored as a job reads it: in turns of its owner, who has one count at a time. */
 async function countInput(
   c: AppContext,
   deps: Dependencies,
   input: JobInput,
 ): Promise<CountedItems> {
-  const files = bucketOf(deps);
-  if (input.kind !== 'file') {
+  const owner = ownerOf(c, deps).id;
+  const isOver = () => deps.now() > untilOf(c, deps);
+  const place = await countingPlaces.take(owner, isOver);
+  const turns = new ReadingTurns(owner, () => place.stay());
+  const begunAt = deps.now();
+  try {
+    const files = bucketOf(deps);
+    if (input.kind === 'file') {
+      const ranges = rangesOf(files, input.key, (call) => turns.away(call));
+      return await countLines(ranges, deps, untilOf(c, deps), turns);
+    }
     const { jobImages, config } = deps;
     const images = jobImages && settlingBucket(jobImages, config.deadlineMs);
-    const lines = inputLines({ files, images }, { input, owner: '' }, START);
-    const isOver = () => deps.now() > untilOf(c, deps);
+    const lines = inputLines({ files, images }, { input, owner: '' }, START, turns);
     return { items: await countOf(lines, isOver), first: [] };
+  } finally {
+    await turns.end();
+    place.leave();
+    openingTurns.took(owner, deps.now() - begunAt);
   }
-  const stored = await files.get(input.key);
-  return stored === null
-    ? { items: 0, first: [] }
-    : await countLines(stored.body, deps, untilOf(c, deps));
 }
 
 const START = { offset: 0 };

@@ -1,5 +1,7 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
+import { sharedTurns } from '../../turns/shared-turns.ts';
+import { openingTurns } from './opening-turns.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -122,5 +124,27 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
     expect(many.status).toBe(413);
     const stored = await lines('task=caption', '{}\n'.repeat(50));
     expect(stored.status).toBe(413);
+  });
+
+  it('counts a stored file in turns of its owner, and blank lines only so far', async () => {
+    const upload = async (text: string) => {
+      const body = new FormData();
+      body.set('purpose', 'batch');
+      body.set('file', new File([text], 'lines.jsonl'));
+      const sent = await edge.request('/v1/files', { method: 'POST', body });
+      return { file_id: ((await sent.json()) as { id: string }).id };
+    };
+    const take = vi.spyOn(sharedTurns, 'take');
+    const took = vi.spyOn(openingTurns, 'took');
+    const count = async (text: string) =>
+      await create({ task: 'caption', dry_run: true, input: await upload(text) });
+    edge = startEdge({ env: { JOBS_MAX_ITEMS: '2000' } });
+    const counted = await count('{}\n'.repeat(2000));
+    expect(await counted.json()).toMatchObject({ items: 2000 });
+    expect(take.mock.calls.length).toBeGreaterThan((2000 * 67) / 2 ** 15);
+    expect(took).toHaveBeenCalledTimes(1);
+    const refused = await count(' \n'.repeat(5001));
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ field: 'line 5001', limit: 5000 });
   });
 });

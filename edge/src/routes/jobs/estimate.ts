@@ -10,7 +10,8 @@ import type { Dependencies } from '../../dependencies.ts';
 import { parseJsonValue } from '../../http/json-body.ts';
 import { linesOf } from '../../http/json-lines.ts';
 import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
-import { MAX_LINE_BYTES } from '../../jobs/read-line.ts';
+import { MAX_LINE_BYTES, maxLinesOf } from '../../jobs/read-line.ts';
+import type { Slices } from '../../pauses.ts';
 import type { RequestContext } from '../../request-context.ts';
 import { bulkReads } from '../../turns/bulk-reads.ts';
 
@@ -30,13 +31,15 @@ const MIN_REQUESTS = 20;
  * @throws ApiError `invalid-request`, `invalid-json` that names the line, `deadline-exceeded`
  */
 export async function countLines(
-  stream: ReadableStream<Uint8Array>,
+  stream: AsyncIterable<Uint8Array>,
   { config, now }: Pick<Dependencies, 'config' | 'now'>,
   until: number,
+  slices?: Slices,
 ): Promise<CountedItems> {
+  const limits = { maxLines: maxLinesOf(config.jobsMaxItems), ...(slices && { slices }) };
   let [items, characters] = [0, 0];
   const first: Item[] = [];
-  for await (const lines of linesOf(stream, MAX_LINE_BYTES)) {
+  for await (const lines of linesOf(stream, MAX_LINE_BYTES, limits)) {
     if (now() > until) throw countsTooLong();
     if (items + lines.length > config.jobsMaxItems) throw tooMany(config.jobsMaxItems);
     for (const { text, number } of lines) {

@@ -1,4 +1,5 @@
 /** Opens a job: a place among those of its owner, its input in the bucket, and the object that runs it. */
+import { ApiError } from '@blip2/shared/errors';
 import { type TraceContext, traceparentOf } from '@blip2/shared/traceparent';
 import type { Dependencies } from '../../dependencies.ts';
 import {
@@ -68,6 +69,8 @@ async function open(
   try {
     const input = await store({ id, inputKey });
     const storedAt = deps.now();
+    // A job that is in no list would never be deleted.
+    if (!(await owner.index.hasJob(id))) throw gone();
     const created = await jobAt(deps, object).create(id, {
       ...order,
       owner: owner.id,
@@ -81,4 +84,10 @@ async function open(
     await owner.index.removeJob(id);
     throw thrown;
   }
+}
+
+function gone(): ApiError {
+  const detail =
+    'The place of this job is gone, since its lines took too long to come: send them faster, or as a file.';
+  return new ApiError('deadline-exceeded', detail);
 }

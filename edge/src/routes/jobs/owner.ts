@@ -42,9 +42,6 @@ export function mayList(c: AppContext, { config }: Dependencies): boolean {
 }
 
 const DAY_MS = 86_400_000;
-/** How long an upload may take, milliseconds: after it its place is gone, and its memory counts as free. */
-export const LONGEST_UPLOAD_MS = 3_600_000;
-
 /** Whose limits the items of a job count in. */
 export function jobSender(c: AppContext, { config }: Dependencies): JobOrder['sender'] {
   return { caller: c.get('caller') ?? null, address: clientOf(c.req.raw.headers, config) };
