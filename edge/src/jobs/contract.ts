@@ -198,7 +198,14 @@ export type SourceOfItem =
   | { kind: 'stored'; key: string }
   /** Key of an object in the operator's bucket of images. */
   | { kind: 'object'; key: string }
-  | { kind: 'embeddings'; namespace: string; sha256: string; instructionIds?: number[] };
+  /** `key`: of the image itself in the bucket, for when they are cached no more. */
+  | {
+      kind: 'embeddings';
+      namespace: string;
+      sha256: string;
+      instructionIds?: number[];
+      key?: string;
+    };
 
 /** A piece of the results of a part: lines of JSON as they are stored. */
 export type PartPage =

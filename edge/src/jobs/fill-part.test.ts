@@ -40,10 +40,11 @@ async function turnsOf(
     let running = 0;
     const rehearser: Pick<Rehearser, 'rehearse'> = {
       rehearse: async () => {
-        if (running++ === 0) {
+        if (running === 0) {
           turns.push(0);
           onTurn(table);
         }
+        running++;
         turns.push((turns.pop() ?? 0) + 1);
         await Promise.resolve();
         running--;
@@ -91,4 +92,37 @@ test('items whose results are long are rehearsed a few at a time, once that is k
   const body = { embeddings: 'a'.repeat(30_000) };
   const replied: Rehearsed = { kind: 'reply', reply: { status: 200, body } };
   expect(await turnsOf(texts, () => {}, { replied })).toEqual([8, 2, 2]);
+});
+
+test('a reply that is too large for a row is a failure of its item, and others go on', async () => {
+  const replied: Rehearsed = { kind: 'reply', reply: { status: 200, body: 'a'.repeat(2_200_000) } };
+  const onEnd = (table: PartTable) => {
+    expect(table.state).toMatchObject({ tally: { failed: 2 }, place: { item: 2 }, failures: 0 });
+    const { rows } = table.results(0, { lines: 1, bytes: 10_000 });
+    expect(JSON.parse(rows[0]?.line ?? '')).toMatchObject({ error: { code: 'result_too_large' } });
+  };
+  await turnsOf(['a dog', 'a cat'], () => {}, { replied, onEnd });
+});
+
+test('an error is a failure of the first item, which ends so after many', async () => {
+  const onTurn = () => {
+    throw new Error('a row is too large');
+  };
+  const onEnd = (table: PartTable) => {
+    expect(table.state).toMatchObject({ tally: { failed: 0 }, place: { item: 0 }, failures: 1 });
+  };
+  await turnsOf(['a dog', 'a cat'], onTurn, { onEnd });
+  let tries = 0;
+  const onTry = (table: PartTable) => {
+    if (tries++ > 0) return;
+    table.update({ failures: 20 });
+    onTurn();
+  };
+  const onOver = (table: PartTable) => {
+    expect(table.state).toMatchObject({ tally: { failed: 2 }, place: { item: 2 } });
+    const { rows } = table.results(0, { lines: 1, bytes: 10_000 });
+    expect(JSON.parse(rows[0]?.line ?? '')).toMatchObject({ error: { code: 'item_failed' } });
+  };
+  // Lines so long are tried alone.
+  await turnsOf(['a'.repeat(9000), 'a'.repeat(9000)], onTry, { onEnd: onOver });
 });

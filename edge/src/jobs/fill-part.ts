@@ -72,8 +72,14 @@ export class PartFiller {
     // Commits wake the part too: they are no reason to try again sooner.
     if (Date.now() < this.#notBefore) return this.#notBefore;
     const { jobsWindow, jobsResendMs } = this.#parts.deps.config;
-    const isDelayed = await this.#read(jobsWindow);
-    const isSent = await this.#send(jobsResendMs);
+    let isDelayed: boolean;
+    let isSent: boolean;
+    try {
+      isDelayed = await this.#read(jobsWindow);
+    } finally {
+      // What was read before is sent, whatever became of the rest.
+      isSent = await this.#send(jobsResendMs);
+    }
     const now = Date.now();
     this.#delays = isDelayed || !isSent ? this.#delays + 1 : 0;
     if (this.#delays > 0) {
@@ -107,7 +113,7 @@ export class PartFiller {
     let characters = 0;
     const settings = JSON.stringify(order.settings ?? {}).length;
     const flush = async () => {
-      const done = await inTurn(order.owner, characters, () => this.#rehearse(order, from, chunk));
+      const done = await inTurn(order.owner, characters, () => this.#tryChunk(order, from, chunk));
       from = chunk.at(-1)?.next ?? from;
       chunk = [];
       characters = 0;
@@ -118,7 +124,9 @@ export class PartFiller {
     for await (const { text, next } of partLines(this.#parts.bucket, order, from)) {
       // Settings are read again with each.
       const length = settings + (text?.length ?? 0);
-      const isFull = chunk.length >= this.#atATime || characters + length > CHARACTERS_AT_A_TIME;
+      // After a failure one is alone, so that it is known whose it is.
+      const atATime = (this.#table.state?.failures ?? 0) > 0 ? 1 : this.#atATime;
+      const isFull = chunk.length >= atATime || characters + length > CHARACTERS_AT_A_TIME;
       if (isFull && chunk.length > 0 && !(await flush())) return true;
       if (this.#isEnding()) return false;
       const line = withSettings(JSON.parse(text ?? '{}'), order.settings);
@@ -128,6 +136,33 @@ export class PartFiller {
       if (count <= 0 || item >= order.items) break;
     }
     return chunk.length > 0 && !(await flush());
+  }
+
+  /** An error is a failure of the first item, which ends with it after so many: no item stops its part. */
+  async #tryChunk(
+    order: PartOrder,
+    from: Place,
+    chunk: Readonly<Chunk>,
+  ): Promise<Rehearsal<boolean>> {
+    try {
+      return await this.#rehearse(order, from, chunk);
+    } catch (error) {
+      const { state } = this.#table;
+      if (state === null || state.isClosed) throw error;
+      const request_id = ownerOf(order, from.item).name;
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      logWarning('job-item-failure', { request_id, failures: state.failures, error: text });
+      const [first] = chunk;
+      const isOver = chunk.length === 1 && state.failures >= MAX_FAILURES;
+      if (first === undefined || !isOver) {
+        this.#table.update({ failures: state.failures + 1 });
+        return { value: false, characters: 0 };
+      }
+      const place = { part: order.part, item: from.item };
+      const ended = [unrepliedItem(place, first.line, 'failed', NOT_RUN)];
+      if (this.#table.read(from, first.next, [], ended, Date.now())) this.#hasEnded = true;
+      return { value: true, characters: 0 };
+    }
   }
 
   /** @returns whether all of them can go on, and characters of what they have come to */
@@ -286,3 +321,5 @@ const TOO_LARGE = {
   message:
     'The item is too large for the queue: send what it holds as images by URL, or fewer texts.',
 };
+
+const NOT_RUN = { code: 'item_failed', message: 'The item could not be run, however often.' };

@@ -9,8 +9,8 @@ export type ItemSource =
   | { kind: 'stored'; sha256: string }
   /** In the operator's bucket of images. */
   | { kind: 'object'; key: string }
-  /** Query embeddings that are cached; the image's size and format are known with them. */
-  | { kind: 'embeddings'; sha256: string; image: ImageInfo };
+  /** Query embeddings that are cached; the image's size and format are known with them. `isStored`: so are its bytes, should they be gone. */
+  | { kind: 'embeddings'; sha256: string; image: ImageInfo; isStored?: true };
 
 /** What a GPU worker has to do for an item. */
 export type ItemWork = {

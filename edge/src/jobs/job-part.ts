@@ -21,6 +21,7 @@ import {
   type SourceOfItem,
 } from './contract.ts';
 import { endRest } from './end-part.ts';
+import type { Progress } from './fill-part.ts';
 import { givenUpItem, isPoison } from './item-given-up.ts';
 import { pageOf } from './part-page.ts';
 import { type PartServices, partServices } from './part-services.ts';
@@ -171,12 +172,17 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
         this.#table.update({ ending: 'expired' });
       }
       const isRunning = this.#table.state?.ending === null;
-      const next = isRunning
-        ? await this.#prepared().filler.fill()
-        : await endRest(this.#table, this.#bucket());
-      if (next.hasEnded) this.#hasNews = true;
-      await this.#closeIfDone();
-      await this.#tell();
+      let next: Progress | null = null;
+      try {
+        next = isRunning
+          ? await this.#prepared().filler.fill()
+          : await endRest(this.#table, this.#bucket());
+      } finally {
+        // What had ended before an error is closed and reported all the same.
+        if (next?.hasEnded !== false) this.#hasNews = true;
+        await this.#closeIfDone();
+        await this.#tell();
+      }
       if (this.#table.state === null) return null;
       if (!this.#table.state.isClosed) {
         const waits = [next.at, state.order.expiresAt, this.#hasNews ? this.#reportAt : null];

@@ -34,8 +34,11 @@ export class PartSources {
       case 'embeddings': {
         const ids =
           task.kind === 'generate' || task.kind === 'embed' ? task.instruction_ids : undefined;
-        const { sha256 } = source;
-        return { kind: 'embeddings', namespace, sha256, ...(ids && { instructionIds: ids }) };
+        const { sha256, isStored } = source;
+        return {
+          ...{ kind: 'embeddings', namespace, sha256, ...(ids && { instructionIds: ids }) },
+          ...(isStored && { key: imageKey(owner, job, sha256) }),
+        };
       }
     }
   }

@@ -13,10 +13,7 @@ import type { BatchLine, JobUsage, PartOrder } from './contract.ts';
 import type { OpenItem } from './open-items.ts';
 import type { EndedItem } from './part-table.ts';
 import type { ItemOwner, Performance, Rehearser } from './rehearsal.ts';
-import { repliedItem, unrepliedItem } from './results.ts';
-
-/** SQLite's rows have 2 MB at most. */
-const MAX_RESULT_CHARACTERS = 600_000;
+import { repliedItem } from './results.ts';
 
 /** Of an item that was run. */
 export type RunOutcome = Exclude<ItemOutcome, { kind: 'gave-up' }>;
@@ -39,12 +36,9 @@ export async function performCommit(
   const reply = await rehearser.perform(line, ownerOf(order, open.item), performance);
   const { sha256 } = performance;
   const ended = repliedItem(place, line, reply, { sha256, used: textsOf(open.work.task) });
-  if (ended.line.length <= MAX_RESULT_CHARACTERS) return { ended, performance };
-  const message = 'The reply is too large to be a result: ask for less of it.';
-  return {
-    ended: unrepliedItem(place, line, 'failed', { code: 'result_too_large', message }),
-    performance: null,
-  };
+  // Nothing is cached of what is too large to be a result.
+  const isTooLarge = reply.status < 400 && ended.outcome === 'failed';
+  return { ended, performance: isTooLarge ? null : performance };
 }
 
 /** Tokens of texts that were compared or embedded: not every route says in its reply how many there were. */

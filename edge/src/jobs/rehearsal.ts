@@ -131,7 +131,13 @@ export class Rehearser {
         const lookup = await real.read(id, context);
         if (lookup.kind === 'hit') {
           const { image } = lookup.entry;
-          unread.set(imageId, { kind: 'embeddings', sha256: imageId, image });
+          const before = unread.get(imageId);
+          const isStored =
+            before?.kind === 'stored' || (before?.kind === 'embeddings' && before.isStored);
+          unread.set(imageId, {
+            ...{ kind: 'embeddings', sha256: imageId, image },
+            ...(isStored && { isStored }),
+          });
         }
         return lookup;
       },

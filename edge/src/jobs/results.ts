@@ -4,17 +4,36 @@ import type { EndedItem, Outcome } from './part-table.ts';
 import type { ItemReply } from './rehearsal.ts';
 
 type Place = { part: number; item: number };
+type About = { sha256?: string | undefined; used?: JobUsage | null };
+
+/** SQLite's rows have 2 MB at most. */
+const MAX_RESULT_CHARACTERS = 600_000;
+const TOO_LARGE = {
+  code: 'result_too_large',
+  message: 'The reply is too large to be a result: ask for less of it.',
+};
 
 /**
- * The result of an item that has a reply.
+ * The result of an item that has a reply: one that is too large for a row is a failure.
  * @param sha256 of the image that was read
  * @param used where the reply does not say it
  */
 export function repliedItem(
+  place: Place,
+  line: Pick<BatchLine, 'custom_id'>,
+  reply: ItemReply,
+  about: About = {},
+): EndedItem {
+  const ended = anyRepliedItem(place, line, reply, about);
+  if (ended.line.length <= MAX_RESULT_CHARACTERS) return ended;
+  return unrepliedItem(place, line, 'failed', TOO_LARGE);
+}
+
+function anyRepliedItem(
   { part, item }: Place,
   { custom_id }: Pick<BatchLine, 'custom_id'>,
   reply: ItemReply,
-  { sha256, used = null }: { sha256?: string | undefined; used?: JobUsage | null } = {},
+  { sha256, used = null }: About,
 ): EndedItem {
   const { status } = reply;
   const outcome = status < 400 ? 'completed' : 'failed';

@@ -1,5 +1,5 @@
 /** What GPU workers get for an item from the edge, and who may ask. */
-import { SELF } from 'cloudflare:test';
+import { runInDurableObject, SELF } from 'cloudflare:test';
 import { readFrames } from '@blip2/shared/frames';
 import { commitPath, SOURCE_FAILURES_HEADER, sourcePath } from '@blip2/shared/jobs/commit';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
@@ -16,6 +16,7 @@ import {
   withEmbeddings,
 } from '../testing/jobs.ts';
 import type { JobPartObject } from './contract.ts';
+import { OpenItems } from './open-items.ts';
 
 const line = (custom_id: string, image: object) => ({
   custom_id,
@@ -81,6 +82,25 @@ test('embeddings that a job has computed are cached where its order says so, and
     })
     .toBe('hit');
   expect((await run(false)).got).toBe('embeddings');
+});
+
+test('an image that came with its item is sent when its cached embeddings are gone', async () => {
+  const image = newImage();
+  const sha256 = new Uint8Array(await crypto.subtle.digest('SHA-256', image)).toHex();
+  const job = await createJob([line('a', { data: base64(image) })]);
+  await job.receive();
+  const about = { kind: 'embeddings', sha256, isStored: true } as const;
+  await runInDurableObject(job.part(0), (_, { storage }) => {
+    const open = new OpenItems(storage);
+    const work = open.find(0)?.work;
+    if (work === undefined) throw new Error('it has ended');
+    const shape = { width: 4, height: 4, format: 'png' } as const;
+    open.replaceWork(0, { ...work, source: { ...about, image: shape } });
+  });
+  const response = await job.source(0, 0);
+  const [frame] = await Array.fromAsync(readFrames(response.body as ReadableStream<Uint8Array>));
+  expect(frame?.type).toBe('image');
+  expect(frame?.payload).toEqual(image);
 });
 
 test('an image that cannot be had fails its item alone', async () => {

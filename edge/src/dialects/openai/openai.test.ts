@@ -134,6 +134,14 @@ describe.each([
       400,
       'invalid_request',
     ],
+    ...[
+      { images: ['x'.repeat(513)] },
+      { ['a'.repeat(65)]: 'a' },
+      Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`${i}`, 'a'])),
+    ].map((metadata): [string, object, number, string] => [
+      `metadata of ${JSON.stringify(metadata).length} characters`,
+      ...([body({ metadata }), 400, 'invalid_request'] as const),
+    ]),
     ['a call that must be made', body({ tool_choice: 'required' }), 400, 'unsupported_parameter'],
   ])('refuses %s', async (_what, sent, status, code) => {
     const { error } = await expectDescribed(path, await edge.post(path, sent), status);

@@ -131,6 +131,8 @@ async function read(
   const lookup = await stores.query.cache.read(id, ours);
   if (lookup.kind === 'hit') return { type: 'embeddings', payload: lookup.entry.embeddings };
   if (lookup.reason === 'failed') throw new ApiError('cache-unavailable', 'KV does not answer.');
+  // A cache may lose them before the item is run: its image is sent instead.
+  if (source.key !== undefined) return await stored(jobFiles, source.key, config);
   throw await unknownImage(stores.query, { id: sha256, instructionIds }, ours);
 }
 

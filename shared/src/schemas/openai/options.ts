@@ -27,6 +27,19 @@ export const textOptions = {
 const anything = (description: string) =>
   described(z.optional(z.array(z.looseObject({}))), description);
 
+const METADATA_LIMIT =
+  'must have at most 16 members, of at most 512 characters, under names of at most 64';
+
+/** As OpenAI bounds it: a reply repeats it. Values that are no text count as their JSON. */
+function isSmall(metadata: Record<string, unknown>): boolean {
+  const pairs = Object.entries(metadata);
+  if (pairs.length > 16) return false;
+  return pairs.every(([name, value]) => {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    return name.length <= 64 && (text ?? '').length <= 512;
+  });
+}
+
 /** Members that change nothing of what a model says, and are not read. */
 export const accepted = {
   user: described(z.optional(z.string()), 'Accepted and not read.', 'user-1'),
@@ -40,8 +53,8 @@ export const accepted = {
     false,
   ),
   metadata: described(
-    z.optional(z.record(z.string(), z.unknown())),
-    'Repeated in the reply at most.',
+    z.optional(z.record(z.string(), z.unknown()).check(z.refine(isSmall, METADATA_LIMIT))),
+    'Repeated in the reply at most: up to 16 members, of up to 512 characters, under names of up to 64.',
   ),
   parallel_tool_calls: described(z.optional(z.boolean()), 'Accepted: no tool is called.', true),
   tools: anything('Accepted: no tool is called, and the reply is text.'),
