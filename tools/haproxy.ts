@@ -20,6 +20,8 @@ export type Balancer = AsyncDisposable & {
   metrics: () => Promise<string>;
   /** Workers that it sends to. */
   upServers: () => Promise<number>;
+  /** Requests that workers answer now. */
+  openRequests: () => Promise<number>;
 };
 
 export function hasHaproxy(): boolean {
@@ -46,15 +48,16 @@ export async function startBalancer(addresses: readonly string[], tls = ''): Pro
   const haproxy = spawn('haproxy', ['-db', '-f', path], { stdio: 'ignore' });
   const ended = once(haproxy, 'exit');
   const metrics = async () => await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
-  const upServers = async () => {
-    const [, count = '-1'] =
-      /^haproxy_backend_active_servers\{proxy="workers"\} (\d+)/m.exec(await metrics()) ?? [];
-    return Number(count);
+  const ofBackend = async (metric: string) => {
+    const pattern = new RegExp(`^haproxy_backend_${metric}\\{proxy="workers"\\} (\\d+)`, 'm');
+    return Number(pattern.exec(await metrics())?.[1] ?? -1);
   };
+  const upServers = () => ofBackend('active_servers');
   const balancer: Balancer = {
     url: `${tls === '' ? 'http' : 'https'}://127.0.0.1:${port}`,
     metrics,
     upServers,
+    openRequests: () => ofBackend('current_sessions'),
     [Symbol.asyncDispose]: async () => {
       haproxy.kill('SIGKILL');
       await ended;

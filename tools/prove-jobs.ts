@@ -50,7 +50,7 @@ async function proveThatAllAddsUp(): Promise<string[]> {
 }
 
 async function proveThatNobodyNotices(): Promise<string[]> {
-  const plan = { rate: 3, seconds: 15, turns: 4 };
+  const plan = { rate: 3, seconds: 15, turns: 8 };
   const { idle, busy, failures, itemsPerSecond } = await proveInteractive({
     ...plan,
     seed,

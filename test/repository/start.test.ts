@@ -1,5 +1,6 @@
 /** `npm start` ends with a message where it cannot start, and leaves no process behind. */
 import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
@@ -38,19 +39,27 @@ async function start(env: Record<string, string>): Promise<{ code: number; error
   return { code, errors: await errors };
 }
 
-/** Starts the service by a command, in its own process group, and waits until it is ready. */
+/**
+ * Starts the service by a command, in its own process group, and waits until it is ready.
+ * @throws Error with what it printed where it ends before that
+ */
 async function startBy(command: string, ...args: string[]) {
   const child = spawn(command, args, {
     cwd: ROOT,
     env: { ...process.env, PORT: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
+  });
+  let errors = '';
+  child.stderr.on('data', (text) => {
+    errors += text;
   });
   let printed = '';
   for await (const text of child.stdout.iterator({ destroyOnReturn: false })) {
     printed += stripVTControlCharacters(String(text));
     if (printed.includes('Ctrl-C')) break;
   }
+  if (!printed.includes('Ctrl-C')) throw new Error(`It did not start: ${printed}${errors}`);
   const url = /ready {2}(\S+)$/m.exec(printed)?.[1] ?? '';
   child.stdout.resume();
   const pid = child.pid as number;
@@ -78,23 +87,27 @@ async function expectToEnd(
 
 describe('npm start', () => {
   const folder = temporaryFolder();
+  // Another test's service may have the storage of this checkout.
+  const ownStorage = () => ['--storage', join(folder, randomUUID())];
+  const startByNpm = (...args: string[]) => startBy('npm', 'start', '--', ...ownStorage(), ...args);
+  const startByNode = () => startBy(process.execPath, START, ...ownStorage());
 
   describe.runIf(process.platform === 'linux')('leaves nothing behind', () => {
     it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
       'when npm alone gets %s',
       async (signal) => {
-        using started = await startBy('npm', 'start');
+        using started = await startByNpm();
         await expectToEnd(started, signal);
       },
     );
 
     it('when it is killed without npm', async () => {
-      using started = await startBy(process.execPath, START);
+      using started = await startByNode();
       await expectToEnd(started, 'SIGKILL');
     });
 
     it('when it is killed while what it has started is stopped', async () => {
-      using started = await startBy(process.execPath, START);
+      using started = await startByNode();
       for (const part of PARTS) process.kill(await processOf(started.pid, part), 'SIGSTOP');
       await expectToEnd(started, 'SIGKILL');
     });
@@ -106,7 +119,7 @@ describe('npm start', () => {
     const patience = { timeout: 60_000, interval: 100 };
 
     it.each(PARTS)('when %s is killed, and killed again while it starts', async (part) => {
-      using started = await startBy(process.execPath, START);
+      using started = await startByNode();
       const killed = new Set<number>();
       while (killed.size < 3) {
         const next = await processOf(started.pid, part);
@@ -126,7 +139,7 @@ describe('npm start', () => {
     });
 
     it.each(PARTS)('when %s is stopped', async (part) => {
-      using started = await startBy(process.execPath, START);
+      using started = await startByNode();
       const stopped = await processOf(started.pid, part);
       process.kill(stopped, 'SIGSTOP');
       await expect.poll(() => processOf(started.pid, part), patience).not.toBe(stopped);
@@ -172,7 +185,7 @@ describe('npm start', () => {
   });
 
   it('listens where its options say, says what it serves, and says when it runs already', async () => {
-    using started = await startBy('npm', 'start', '--', '--host', '0.0.0.0');
+    using started = await startByNpm('--host', '0.0.0.0');
     const [, port = ''] = /ready {2}http:\/\/127\.0\.0\.1:(\d+)$/m.exec(started.printed) ?? [];
     expect(started.printed).toMatch(/^ {2}model {6}blip2-scenes: knows emoji scenes only$/m);
     expect(started.printed).toMatch(/^ {2}precision {2}fp32$/m);

@@ -1,11 +1,21 @@
 /** For tests of what commands leave behind: the processes that a process has started, which of them still run, and where they listen. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
-/** Everything that a process has started, and what that has started. */
+/**
+ * Everything that a process has started, and what that has started. By everybody's parents: the kernel's list of a process's
+ * children leaves some out while another of them ends.
+ */
 export async function descendantsOf(pid: number): Promise<number[]> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  const pids = children.split(' ').filter(Boolean).map(Number);
-  return [...pids, ...(await Promise.all(pids.map(descendantsOf))).flat()];
+  const all = (await readdir('/proc')).map(Number).filter(Number.isInteger);
+  const parents = await Promise.all(
+    all.map(async (child) => {
+      const status = await readFile(`/proc/${child}/status`, 'utf8').catch(() => '');
+      return [child, Number(/^PPid:\s(\d+)$/m.exec(status)?.[1])] as const;
+    }),
+  );
+  const below = (parent: number): number[] =>
+    parents.flatMap(([child, of]) => (of === parent ? [child, ...below(child)] : []));
+  return below(pid);
 }
 
 /** Command lines of those that still run; one that only waits for its parent to read its exit code does not. */

@@ -74,6 +74,8 @@ export type JobIndexObject = {
   hasJob(id: string): Promise<boolean>;
   /** A job that was not created after all. */
   removeJob(id: string): Promise<void>;
+  /** A job of which nobody knows whether it was created: it is canceled, and deleted, soon. */
+  dropJob(id: string): Promise<void>;
   /** @returns null where `after` is no job of this owner */
   listJobs(kind: JobKind, page: PageOrder): Promise<IndexPage<ListedJob> | null>;
 };

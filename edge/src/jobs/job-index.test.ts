@@ -3,7 +3,8 @@ import { env } from 'cloudflare:workers';
 import { beforeEach, expect, it, vi } from 'vitest';
 import type { Env } from '../platform.ts';
 import { valueFrom } from '../predictions/contract.ts';
-import { inputKey } from './contract.ts';
+import { createJob } from '../testing/jobs.ts';
+import { inputKey, type JobObject } from './contract.ts';
 import type { JobIndex } from './job-index.ts';
 import {
   fileKey,
@@ -90,6 +91,30 @@ it('lists jobs of a kind by pages, and forgets those whose time is over', async 
   expect(await list('nobody')).toBeNull();
   await alarmAt(HOUR_MS + 1);
   expect(idsOf(await list(null))).toEqual([]);
+});
+
+it('cancels and deletes a job of which nobody knows whether it was created', async () => {
+  const dropped = await createJob([{ image: { url: 'https://images.example.org/a.png' } }]);
+  const { id } = dropped;
+  const created = dropped.stub as unknown as JobObject;
+  const deleteAt = Date.now() + 24 * HOUR_MS;
+  await index.addJob({ id, kind: 'job', createdAt: Date.now(), deleteAt }, ROOM_OF.key);
+  await index.dropJob(id);
+  /** Its objects go by the time that is: so does what deletes it. */
+  const deleteNow = async () => {
+    await runInDurableObject(index, (_, { storage }) => {
+      const { at } = storage.sql.exec<{ at: number }>('SELECT delete_at AS at FROM jobs').one();
+      expect(at).toBeLessThan(Date.now() + 120_000);
+      storage.sql.exec('UPDATE jobs SET delete_at = 0');
+    });
+    await runDurableObjectAlarm(index);
+  };
+  await deleteNow();
+  await dropped.until('cancelled');
+  await deleteNow();
+  expect(await created.snapshot(id)).toBeNull();
+  const page = { after: null, limit: 9, oldestFirst: true };
+  expect((await index.listJobs('job', page))?.entries).toEqual([]);
 });
 
 const job = (i: number) => ({

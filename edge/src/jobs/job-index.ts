@@ -148,6 +148,12 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     if (this.#isPrepared) this.#jobs.remove(id);
   }
 
+  async dropJob(id: string): Promise<void> {
+    if (!this.#isPrepared) return;
+    this.#jobs.postpone(id, Date.now() + RETRY_MS);
+    await this.#wakeLater();
+  }
+
   async deleteImage(sha256: string): Promise<void> {
     if (!this.#isPrepared) return;
     const files = this.#files.withBytes(sha256);
@@ -213,7 +219,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     const job = this.#job(id);
     // One that has not ended, though its time is over, may have lost its alarm.
     await job?.snapshot(id);
-    if (job !== null && !(await job.forget(id))) return false;
+    if (job !== null && !(await job.forget(id))) {
+      await job.cancel(id);
+      return false;
+    }
     // Its creation may have been stopped when its lines were there.
     await this.#bucket().delete(inputKey(`${this.ctx.id}`, id));
     return true;

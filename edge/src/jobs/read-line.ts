@@ -10,8 +10,10 @@ export const MAX_LINE_BYTES = 8 * 2 ** 20;
 export const maxLinesOf = (items: number): number => 2 * items + 1000;
 /** The longest in the form that is stored, in UTF-8: numbers may be longer there. */
 export const MAX_STORED_LINE_BYTES = 3 * MAX_LINE_BYTES;
-/** The longest `custom_id`, characters. */
-const MAX_ID = 512;
+/** The longest `custom_id` that somebody sends, characters. */
+const MAX_SENT_ID = 512;
+/** The longest of all: the key of an image in a bucket is one. */
+export const MAX_ID = 1024;
 
 export type ReadLine = { line: BatchLine } | { error: Omit<LineError, 'line'> };
 
@@ -37,9 +39,10 @@ export function readLine(
   const read = isNative ? nativeLine(number, value, url) : batchLine(value, url);
   if ('error' in read) return read;
   const { custom_id, body } = read.line;
-  if (custom_id.length === 0 || custom_id.length > MAX_ID) {
+  const most = input.kind === 'file' || input.kind === 'lines' ? MAX_SENT_ID : MAX_ID;
+  if (custom_id.length === 0 || custom_id.length > most) {
     const param = isNative ? 'id' : 'custom_id';
-    return wrong('invalid_custom_id', `${param} has 1 to ${MAX_ID} characters.`, param);
+    return wrong('invalid_custom_id', `${param} has 1 to ${most} characters.`, param);
   }
   const isStream = 'stream' in body ? body.stream === true : isNative && settings.stream === true;
   if (isStream) {

@@ -24,7 +24,8 @@ test('parts of embeddings have as many items as have 256 MiB, all others as many
   expect(partItems({ ...job, url: '/v1/captions' }, deps, 10_000)).toBe(10_000);
 });
 
-test('parts share what a job may have by their items', () => {
-  expect(shareOf(1000, 1000)).toBe(20 * 2 ** 30);
-  expect(shareOf(1000, 4000)).toBe(5 * 2 ** 30);
+test('parts share what a job may have by their items, and none has more than one put to a bucket takes', () => {
+  expect(shareOf(1000, 40_000)).toBe(2 ** 29);
+  expect(shareOf(1000, 4000)).toBe(2 * 2 ** 30);
+  expect(shareOf(1000, 1000)).toBe(2 * 2 ** 30);
 });

@@ -9,6 +9,8 @@ import type { JobOrder, LineError } from './contract.ts';
 const MAX_RESULT_BYTES = 20 * 2 ** 30;
 /** Of a part, where it is known before: its object stores them until they are in the bucket. */
 const PART_RESULT_BYTES = 256 * 2 ** 20;
+/** Of any part: its object has 10 GB for them and its lines, and one put to the bucket no more than 5 GiB. */
+const MAX_PART_BYTES = 2 * 2 ** 30;
 /** A float32 as JSON writes it, with its comma, and what a line has beside them. */
 const VALUE_BYTES = 20;
 const LINE_BYTES = 1024;
@@ -40,14 +42,15 @@ export function resultsTooLarge(order: Order, stores: Stores, items: number): Li
   return { line: null, code: 'results_too_large', message, param: null };
 }
 
-/** Of the results of a part, as many bytes as it has of the items. */
+/** Of the results of a part, as many bytes as it has of the items, and 2 GiB at most. */
 export function shareOf(items: number, total: number): number {
-  return Math.ceil(MAX_RESULT_BYTES * (items / Math.max(items, total)));
+  const share = Math.ceil(MAX_RESULT_BYTES * (items / Math.max(items, total)));
+  return Math.min(share, MAX_PART_BYTES);
 }
 
 /** Of an item whose part has its share: it is not run. */
 export const RESULTS_FULL = {
   code: 'results_too_large',
   message:
-    'The results of this job have 20 GiB together, or those of this part their share: make several jobs of it.',
+    'The results of this job have 20 GiB together, or those of this part of it its share, 2 GiB at most: make several jobs of it.',
 };

@@ -3,13 +3,14 @@
  * have half a megabyte, and to parse and write one again takes an isolate twenty times as long as to copy it.
  */
 import type { ResultLine, ResultQuery } from './contract.ts';
+import { MAX_ID } from './read-line.ts';
 
 /** The beginning that `JSON.stringify` gives a `ResultLine`. */
 const HEAD =
   /^\{"part":(\d+),"item":(\d+),"custom_id":("(?:[^"\\]|\\.)*"),"outcome":"([a-z]+)","status":(\d+|null),"body":/;
-/** As long as it may be: ids have 512 characters, each of six where it is escaped. */
-const HEAD_CHARACTERS = 4096;
-/** Enough bytes to say whether a line is wanted: an id of 512 characters has three bytes for each, or six characters. */
+/** As long as it may be: a character of an id is six where it is escaped. */
+const HEAD_CHARACTERS = 6 * MAX_ID + 1024;
+/** Enough bytes to say whether a line is wanted: a character of an id has three bytes at most, or is escaped. */
 export const HEAD_BYTES = HEAD_CHARACTERS;
 /** Its end, where there is a reply. */
 const TAIL = /,"error":null(?:,"sha256":"[0-9a-f]{64}")?\}$/;

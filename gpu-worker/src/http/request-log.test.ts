@@ -2,9 +2,12 @@
 import { request as httpRequest } from 'node:http';
 import { encodeJsonFrame } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allowPasses, openGate } from '../engine/testing/gate.ts';
+import { gateEngine } from '../testing/crash-engine.ts';
 import { endless, framesOf, TestWorker } from './testing/test-worker.ts';
 
 let test: TestWorker;
+const gate = gateEngine();
 beforeAll(async () => {
   test = await TestWorker.start();
 });
@@ -66,10 +69,12 @@ describe('the log', () => {
     const leaving = new AbortController();
     const { signal } = leaving;
     const request = test.generate({ generation: endless(200) });
+    allowPasses(gate, 8);
     const response = await test.send(request, test.image(0), { ...withId('gone'), signal });
     await response.body!.getReader().read();
     leaving.abort();
     expect(await test.linesOf('gone')).toMatchObject([{ outcome: 'canceled' }]);
+    openGate(gate);
   });
 
   it('has the outcome canceled for a run whose client went away during the upload', async () => {

@@ -4,7 +4,9 @@ import { GenerationConfig } from '@blip2/shared/wire';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Collector, type Span } from '../../../test/support/collector.ts';
 import type { Config } from '../config.ts';
+import { allowPasses, openGate } from '../engine/testing/gate.ts';
 import { endless, framesOf, TestWorker } from '../http/testing/test-worker.ts';
+import { gateEngine } from '../testing/crash-engine.ts';
 
 const EDGE_SPAN = 'b7ad6b7169203331';
 const GENERATION = [
@@ -19,6 +21,7 @@ const GENERATION = [
 
 let collector: Collector;
 let test: TestWorker;
+const gate = gateEngine();
 const start = (options: Partial<Config> = {}) =>
   TestWorker.start({ otlpEndpoint: collector.url, ...options });
 beforeAll(async () => {
@@ -107,10 +110,12 @@ describe('a request', () => {
     const leaving = new AbortController();
     const { signal } = leaving;
     const request = test.generate({ generation: endless(200) });
+    allowPasses(gate, 8);
     const response = await test.send(request, test.image(2), { headers, signal });
     await response.body?.getReader().read();
     leaving.abort();
     const spans = await collector.trace(traceId, ['POST /v1/run', 'queue']);
+    openGate(gate);
     expect(named(spans, 'POST /v1/run').attributes['blip2.outcome']).toBe('canceled');
   });
 

@@ -1,5 +1,7 @@
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { JobBase } from '../../jobs/job.ts';
+import { JobIndex } from '../../jobs/job-index.ts';
 import { JobListTable } from '../../jobs/job-list-table.ts';
 import { base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
 import { openingTurns } from './opening-turns.ts';
@@ -239,5 +241,20 @@ it('creates no job whose place is gone when its lines have come', async () => {
     expect((await lines('task=caption', body)).status).toBe(202);
   } finally {
     isOpen.mockRestore();
+  }
+});
+
+it('has a job canceled and deleted whose object does not answer when it is created', async () => {
+  const create = vi.spyOn(JobBase.prototype, 'create').mockRejectedValueOnce(new Error('late'));
+  const [drop, remove] = [
+    vi.spyOn(JobIndex.prototype, 'dropJob'),
+    vi.spyOn(JobIndex.prototype, 'removeJob'),
+  ];
+  try {
+    const refused = await lines('task=caption', `${JSON.stringify({ image })}\n`);
+    expect(refused.status).toBeGreaterThanOrEqual(500);
+    expect([drop.mock.calls.length, remove.mock.calls.length]).toEqual([1, 0]);
+  } finally {
+    for (const spy of [create, drop, remove]) spy.mockRestore();
   }
 });

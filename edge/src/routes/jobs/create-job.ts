@@ -16,14 +16,9 @@ import { originOf } from '../../http/origin.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { readJsonObject } from '../../http/request-body.ts';
-import { streamOf } from '../../http/stream.ts';
-import { rangesOf } from '../../jobs/bucket-lines.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
-import { type InputLine, inputLines } from '../../jobs/input-lines.ts';
 import { fileKey, JOB_STORED_MS, LONGEST_UPLOAD_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
-import { ReadingTurns } from '../../jobs/reading-turns.ts';
-import { settlingBucket } from '../../settling.ts';
 import {
   type AppContext,
   clientIn,
@@ -33,14 +28,8 @@ import {
   traceIn,
 } from '../app-context.ts';
 import { checkItems, checkSettings } from './check-items.ts';
-import { countingPlaces } from './counting-places.ts';
-import {
-  type CountedItems,
-  countLines,
-  countsTooLong,
-  estimate,
-  MAX_LOOKED_UP,
-} from './estimate.ts';
+import { countBody, countInput } from './count-items.ts';
+import { type CountedItems, estimate, MAX_LOOKED_UP } from './estimate.ts';
 import { jobsOf } from './job-access.ts';
 import { type NewJob, openJob } from './open-job.ts';
 import { beginOpening, openingTurns } from './opening-turns.ts';
@@ -142,71 +131,6 @@ async function replyWithEstimate(
 ) {
   const estimated = await estimate(deps, task, counted, requestContextOf(c, deps));
   return c.json(estimated, 200, { 'cache-control': 'no-store' });
-}
-
-/** When a request is over, milliseconds since the epoch. */
-const untilOf = (c: AppContext, { config }: Dependencies) => c.get('startedAt') + config.deadlineMs;
-
-/** A line may be as large as an image: it counts as memory as the body of an upload does. */
-async function countBody(c: AppContext, deps: Dependencies): Promise<CountedItems> {
-  const { deadlineMs, jobsMaxFileBytes, maxHeldBytes } = deps.config;
-  const held = holdBody(maxHeldBytes, {
-    client: clientIn(c, deps.config),
-    ms: deadlineMs,
-    signal: c.req.raw.signal,
-    kind: 'upload',
-  });
-  try {
-    const chunks = heldChunks(readStream(c.req.raw, deadlineMs, jobsMaxFileBytes), held);
-    return await countLines(await streamOf(chunks), deps, untilOf(c, deps));
-  } finally {
-    held.close();
-  }
-}
-
-/** Counts what is stored as a job reads it: in turns of its owner, who has one count at a time. */
-async function countInput(
-  c: AppContext,
-  deps: Dependencies,
-  input: JobInput,
-): Promise<CountedItems> {
-  const owner = ownerOf(c, deps).id;
-  const isOver = () => deps.now() > untilOf(c, deps);
-  const place = await countingPlaces.take(owner, isOver);
-  const turns = new ReadingTurns(owner, () => place.stay());
-  const begunAt = deps.now();
-  try {
-    const files = bucketOf(deps);
-    if (input.kind === 'file') {
-      const ranges = rangesOf(files, input.key, (call) => turns.away(call));
-      return await countLines(ranges, deps, untilOf(c, deps), turns);
-    }
-    const { jobImages, config } = deps;
-    const images = jobImages && settlingBucket(jobImages, config.deadlineMs);
-    const lines = inputLines({ files, images }, { input, owner: '' }, START, turns);
-    return { items: await countOf(lines, isOver), first: [] };
-  } finally {
-    await turns.end();
-    place.leave();
-    openingTurns.took(owner, deps.now() - begunAt);
-  }
-}
-
-const START = { offset: 0 };
-/** Images of a bucket that are counted: a thousand are a request to it. */
-const MAX_COUNTED = 100_000;
-
-/** @throws ApiError `unsupported-parameter` where there are more than are counted, `deadline-exceeded` */
-async function countOf(lines: AsyncIterable<InputLine>, isOver: () => boolean): Promise<number> {
-  let count = 0;
-  for await (const { text } of lines) {
-    if (isOver()) throw countsTooLong();
-    if (text === '' || ++count <= MAX_COUNTED) continue;
-    const limit = MAX_COUNTED;
-    const detail = `dry_run: more than ${limit} images have keys that begin so, and no more are counted.`;
-    throw new ApiError('unsupported-parameter', detail, { field: 'dry_run', limit });
-  }
-  return count;
 }
 
 /** Stores a body of JSON lines as it comes. */

@@ -1,6 +1,8 @@
 import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobObject } from '../../jobs/contract.ts';
+import { JobIndex } from '../../jobs/job-index.ts';
+import { ROOM_OF } from '../../jobs/job-index-contract.ts';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
@@ -13,7 +15,7 @@ beforeEach(() => {
 });
 
 type Shown = { id: string; status: string; items: Record<string, number>; retry_of: string | null };
-const { JOBS } = env as unknown as Required<Env>;
+const { JOBS, JOB_INDEX } = env as unknown as Required<Env>;
 
 function jobOf(shownId: string): TestJob {
   const id = shownId.slice('job_'.length);
@@ -93,6 +95,21 @@ it('a job is another key’s business, and its tenant’s own', async () => {
   expect(await list(other)).toEqual([]);
   const narrow = await storeKey({ scopes: ['openai'] });
   expect(await statusOf('', { headers: narrow })).toBe(403);
+});
+
+it('a key’s job that is tried again without one has room among those of the key', async () => {
+  const line = { custom_id: 'a', method: 'POST', url: '/v1/captions', body: url('a') };
+  const owner = JOB_INDEX.newUniqueId().toString();
+  const job = await createJob([line], { kind: 'job', owner });
+  await job.run(() => failed('invalid-image', 'It is none.'));
+  const addJob = vi.spyOn(JobIndex.prototype, 'addJob');
+  try {
+    const reply = await edge.request(`/v1/jobs/job_${job.id}/retry-failed`, { method: 'POST' });
+    expect(reply.status, await reply.clone().text()).toBe(202);
+    expect(addJob.mock.calls.map(([, room]) => room)).toEqual([ROOM_OF.key]);
+  } finally {
+    addJob.mockRestore();
+  }
 });
 
 describe('tokens of a job', () => {

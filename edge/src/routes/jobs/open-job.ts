@@ -66,11 +66,18 @@ async function open(
   const deleteAt = order.expiresAt + storedMs;
   const createdAt = deps.now();
   valueFrom(await owner.index.addJob({ id, kind: order.kind, createdAt, deleteAt }, room));
+  let input: JobInput;
   try {
-    const input = await store({ id, inputKey });
-    const storedAt = deps.now();
+    input = await store({ id, inputKey });
     // A job that is in no list would never be deleted.
     if (!(await owner.index.hasJob(id))) throw gone();
+  } catch (thrown) {
+    await bucketOf(deps).delete(inputKey);
+    await owner.index.removeJob(id);
+    throw thrown;
+  }
+  const storedAt = deps.now();
+  try {
     const created = await jobAt(deps, object).create(id, {
       ...order,
       owner: owner.id,
@@ -80,8 +87,8 @@ async function open(
     openingTurns.took(owner.id, deps.now() - storedAt);
     return valueFrom(created);
   } catch (thrown) {
-    await bucketOf(deps).delete(inputKey);
-    await owner.index.removeJob(id);
+    // Its creator has no id of it, and it may be there all the same.
+    await owner.index.dropJob(id);
     throw thrown;
   }
 }

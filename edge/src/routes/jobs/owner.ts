@@ -58,6 +58,16 @@ export function roomOf(c: AppContext, deps: Dependencies): JobRoom {
   return mayList(c, deps) ? ROOM_OF.all : ROOM_OF.address;
 }
 
+/** How many jobs are stored of the owner of a job, when somebody creates another like it. */
+export function roomOfOwner(
+  c: AppContext,
+  deps: Dependencies,
+  { sender }: Pick<JobOrder, 'sender'>,
+): JobRoom {
+  // Beside keys, whoever has the id of a key's job may try it again.
+  return sender.caller === null ? roomOf(c, deps) : ROOM_OF.key;
+}
+
 function nameOf(c: AppContext, { config }: Dependencies): string {
   const caller = c.get('caller') ?? null;
   if (caller === null) return `address/${clientOf(c.req.raw.headers, config)}`;

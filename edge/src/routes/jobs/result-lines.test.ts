@@ -105,8 +105,8 @@ it('a line of a batch has the reply, whatever it says, or an error', () => {
 const TEXTS: ResultLine[] = [
   done,
   { ...done, custom_id: '\u00e9 "\\ \ud800 ,"outcome":"failed"', sha256: 'a'.repeat(64) },
-  { ...done, custom_id: '\u0000'.repeat(512) },
-  { ...done, custom_id: '\u0000'.repeat(700) },
+  { ...done, custom_id: '\u0000'.repeat(1024) },
+  { ...done, custom_id: '\u0000'.repeat(1400) },
   { ...done, body: { embeddings: [[1e-7, -0.1234567, 3]], error: null, sha256: 'b'.repeat(64) } },
   { ...done, body: 'text,"error":null}' },
   { ...done, body: null },

@@ -11,7 +11,7 @@ import { clientIn, type Handler, readingOf, traceIn } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
 import { beginOpening } from './opening-turns.ts';
-import { jobSender, ownerNamed, ownerOf, roomOf, storedMsOf } from './owner.ts';
+import { jobSender, ownerNamed, ownerOf, roomOfOwner, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
@@ -49,7 +49,7 @@ export const retryFailed: Handler = async (c, deps) => {
   const owner = ownerNamed(deps, order.owner);
   const created = await openJob(deps, owner, again, {
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
-    room: roomOf(c, deps),
+    room: roomOfOwner(c, deps, order),
     trace: traceIn(c),
     store: async () => ({ kind: 'failed-of', job: id }),
   });
