@@ -1,21 +1,15 @@
-/** Keeps the window of a part full: reads its lines, rehearses them, and puts what needs a GPU into the queue. */
-
-import { revisionFor } from '@blip2/shared/served-models';
-import type { Dependencies } from '../dependencies.ts';
+/** Keeps the window of a part full: reads its lines, rehearses them, and has what needs a GPU put into the queue. */
 import { logWarning } from '../log.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
-import { isSuspect } from './item-given-up.ts';
-import { messageOf } from './message.ts';
-import type { WaitingItem } from './open-items.ts';
 import { partLines } from './part-lines.ts';
 import type { EndedItem, PartTable, Place } from './part-table.ts';
 import { ownerOf } from './perform-commit.ts';
-import { fitsQueue, type JobQueue } from './queue.ts';
+import { fitsQueue } from './queue.ts';
 import { withSettings } from './read-line.ts';
-import type { Rehearser } from './rehearsal.ts';
 import { inTurn, type Rehearsal } from './rehearsal-turn.ts';
 import { RESULTS_FULL } from './result-budget.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
+import { PartSender, type SenderParts } from './send-items.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
 const AT_A_TIME = 8;
@@ -35,19 +29,14 @@ const MAX_LINE_CHARACTERS = 500_000;
 /** @property at when there is more to do, milliseconds since the epoch; null for never */
 export type Progress = { at: number | null; hasEnded: boolean };
 
-type Parts = {
-  table: PartTable;
-  bucket: R2Bucket;
-  deps: Dependencies;
-  rehearser: Rehearser;
-  queue: JobQueue;
-};
+type Parts = SenderParts & { bucket: R2Bucket };
 
 type Chunk = { line: BatchLine; next: Place }[];
 
 export class PartFiller {
   readonly #parts: Parts;
   readonly #table: PartTable;
+  readonly #sender: PartSender;
   /** How often in a row something outside was not to be had, and until when nothing is tried. */
   #delays = 0;
   #notBefore = 0;
@@ -59,6 +48,7 @@ export class PartFiller {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#table = parts.table;
+    this.#sender = new PartSender(parts);
   }
 
   /** Fills the window, and sends what is not in the queue. */
@@ -78,7 +68,9 @@ export class PartFiller {
       isDelayed = await this.#read(jobsWindow);
     } finally {
       // What was read before is sent, whatever became of the rest.
-      isSent = await this.#send(jobsResendMs);
+      const { sent, hasEnded } = await this.#sender.send(jobsResendMs);
+      isSent = sent === 'all';
+      if (hasEnded) this.#hasEnded = true;
     }
     const now = Date.now();
     this.#delays = isDelayed || !isSent ? this.#delays + 1 : 0;
@@ -234,85 +226,6 @@ export class PartFiller {
   /** Whether nothing more is to be run: what has not ended gets a line of its own. */
   #isEnding(): boolean {
     return this.#table.state?.ending !== null;
-  }
-
-  /** Sends what is not in the queue, or may be lost. @returns whether the queue has it all */
-  async #send(resendMs: number): Promise<boolean> {
-    const now = Date.now();
-    let isSent = true;
-    for (let from = 0; ; ) {
-      const { state } = this.#table;
-      if (state === null || state.isClosed || state.ending !== null) return true;
-      const { items, isCut } = this.#table.unsent(from, now, resendMs);
-      const last = items.at(-1);
-      if (last === undefined) return isSent;
-      const sent = await this.#sendSome(state.order, items);
-      if (sent === 'failed') return false;
-      if (sent === 'later') isSent = false;
-      if (!isCut) return isSent;
-      from = last.item + 1;
-    }
-  }
-
-  /** @returns `later` where some have to wait for something outside; `failed` where the queue has not taken all */
-  async #sendSome(
-    order: PartOrder,
-    unsent: readonly WaitingItem[],
-  ): Promise<'sent' | 'later' | 'failed'> {
-    const { deps, queue } = this.#parts;
-    const items: WaitingItem[] = [];
-    let isDelayed = false;
-    for (const item of unsent) {
-      const current = await this.#renewed(order, item);
-      if (current === 'later') isDelayed = true;
-      else if (current !== null) items.push(current);
-    }
-    const messages = await Promise.all(items.map((item) => messageOf(deps, order, item)));
-    const { client: group, traceparent } = order;
-    const { sent, error } = await queue.send(
-      messages.map((message, index) => ({
-        ...{ body: JSON.stringify(message), group, traceparent },
-        isSuspect: isSuspect(items[index] as WaitingItem),
-      })),
-    );
-    if (this.#table.state?.isClosed !== false) return 'sent';
-    const tried = items.map(({ item }) => item);
-    this.#table.markSent(tried, sent, Date.now());
-    if (error === undefined) return isDelayed ? 'later' : 'sent';
-    const request_id = `job-${order.job.slice(0, 32)}-${order.part}`;
-    logWarning('job-queue-failure', {
-      request_id,
-      sent: sent.filter(Boolean).length,
-      of: items.length,
-      error,
-    });
-    return 'failed';
-  }
-
-  /** An item as the model that is served now needs it; null where it has ended so. */
-  async #renewed(order: PartOrder, waiting: WaitingItem): Promise<WaitingItem | 'later' | null> {
-    const { deps, rehearser } = this.#parts;
-    const { item, work } = waiting;
-    if (work.revision === revisionFor(deps.models, work.task)) return waiting;
-    const open = this.#table.openItem(item);
-    if (open === null) return null;
-    const line = JSON.parse(open.line) as BatchLine;
-    const rehearsed = await inTurn(order.owner, open.line.length, async () => {
-      const value = await rehearser.rehearse(line, ownerOf(order, item));
-      const isReply = value.kind === 'reply';
-      return { value, characters: isReply && 'text' in value.reply ? value.reply.text.length : 0 };
-    });
-    if (rehearsed.kind === 'work') {
-      this.#table.open.replaceWork(item, rehearsed.work);
-      return { ...waiting, work: rehearsed.work };
-    }
-    if (isPassing(rehearsed.reply.status)) {
-      this.#table.open.markUnsent(item);
-      return 'later';
-    }
-    this.#table.end([repliedItem({ part: order.part, item }, line, rehearsed.reply)]);
-    this.#hasEnded = true;
-    return null;
   }
 }
 
