@@ -27,3 +27,23 @@ export class Pauses implements Slices {
     return await call();
   }
 }
+
+/** Work in steps: yields what each has done, as bytes, and returns what comes of all. */
+export type Steps<T> = Generator<number, T, undefined>;
+
+/** All of it in one piece, which is for what is known to be short. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** @example const cost = await inPieces(jsonCost(body)); */
+export async function inPieces<T>(steps: Steps<T>, slices: Slices = new Pauses()): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await slices.after(value);
+  }
+}

@@ -57,6 +57,14 @@ describe('places', () => {
     place.countAs('light');
   });
 
+  it('say to those whom nobody tells apart that they are not alone', () => {
+    const work = new WorkInHand(2);
+    using _first = work.take(undefined, 'unnamed');
+    const detail =
+      'Those whose address is not known together have 1 requests under way, as many as one may have now.';
+    expect(() => work.take(undefined, 'unnamed')).toThrow(detail);
+  });
+
   it('are shared among addresses before, and among keys once they are found', () => {
     const work = new WorkInHand(4);
     using _first = work.take(undefined, 'address');

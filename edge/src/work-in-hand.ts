@@ -5,6 +5,7 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import { type Place, Places, type Stay } from './turns/places.ts';
+import { clientThat } from './turns/unnamed.ts';
 
 const MOST = 256;
 const RETRY_AFTER_S = 1;
@@ -51,7 +52,7 @@ export class WorkInHand {
   /** As the GPU worker counts: one client alone has half of the places, two have a third each. @param free places, the one in question among them */
   #expectShare(client: string, free: number): void {
     const own = this.#places.count(client);
-    if (own > 0 && own >= free) throw tooManyOfClient(own);
+    if (own > 0 && own >= free) throw tooManyOfClient(client, own);
   }
 }
 
@@ -129,7 +130,7 @@ export class Crowded extends ApiError {
 }
 
 /** @param limit requests that it has now */
-export function tooManyOfClient(limit: number): ApiError {
-  const detail = `This client has ${limit} requests under way, as many as one may have now.`;
+export function tooManyOfClient(client: string, limit: number): ApiError {
+  const detail = `${clientThat(client, 'has')} ${limit} requests under way, as many as one may have now.`;
   return new ApiError('too-many-requests', detail, { limit, retry_after: RETRY_AFTER_S });
 }

@@ -117,9 +117,10 @@ export class GpuWorkers {
   #refusalAt(backend: Backend, context: Pick<RequestContext, 'client'>): ApiError | null {
     const { requestsPerWorker: most = null } = this.#options;
     if (most === null) return null;
-    const own = backend.inFlightOf(clientOf(context));
+    const client = clientOf(context);
+    const own = backend.inFlightOf(client);
     const free = most - backend.inFlight;
-    if (own > 0 && own >= free) return tooManyOfClient(own);
+    if (own > 0 && own >= free) return tooManyOfClient(client, own);
     return free > 0 ? null : tooMany();
   }
 

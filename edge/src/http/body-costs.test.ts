@@ -1,17 +1,24 @@
 import { Buffer } from 'node:buffer';
+import { AnswerRequest } from '@blip2/shared/schemas/answers';
 import { describe, expect, it, vi } from 'vitest';
+import { atOnce, type Steps } from '../pauses.ts';
 import { newImage, startEdge } from '../testing/edge.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
 import {
   type BodyCost,
-  formCost,
+  formCost as formSteps,
   imageCost,
   inflatingCost,
-  jsonCost,
+  jsonCost as jsonSteps,
   queryCost,
   tokenizingCost,
-  urlEncodedCost,
+  urlEncodedCost as urlEncodedSteps,
 } from './body-costs.ts';
+import { asJson, asUrlEncoded, type Reading } from './body-reading.ts';
+
+const formCost = (...args: Parameters<typeof formSteps>) => atOnce(formSteps(...args));
+const jsonCost = (...args: Parameters<typeof jsonSteps>) => atOnce(jsonSteps(...args));
+const urlEncodedCost = (body: Uint8Array) => atOnce(urlEncodedSteps(body));
 
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
@@ -30,7 +37,7 @@ function formWith(content: string, head = ''): ReturnType<typeof formOf> {
 const BASE64 = 'A'.repeat(100_000);
 const PNG_BASE64 = Buffer.from(newImage(60_000)).toString('base64');
 
-const bytesOf = (text: string) => new TextEncoder().encode(text);
+const bytesOf = (text: string) => new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
 const ofCommas = (head: string) => bytesOf(head + ','.repeat(9990));
 const utf16 = (text: string) => new Uint8Array(Buffer.from(`\ufeff${text}`, 'utf16le'));
 
@@ -117,6 +124,50 @@ it.each<[string, BodyCost, string]>([
   ['what is compressed', inflatingCost(9e6), 'a smaller body'],
 ])('%s that cannot be read now should be replaced by less of it', (_, { remedy }, expected) => {
   expect(remedy).toBe(expected);
+});
+
+describe('3.5 MB of what costs', () => {
+  const BYTES = 3_500_000;
+  const all = (text: string) => text.repeat(Math.floor(BYTES / text.length));
+  const encoded = (content: string) => urlEncodedSteps(bytesOf(`a=${content}`));
+  const json = (content: string) => jsonSteps(bytesOf(`{"image":"${content}"}`));
+  const form = (content: string, head?: string) => formSteps(...formWith(content, head));
+
+  it.each<[string, Steps<BodyCost>, number]>([
+    ['white space in a form', encoded(`[${all(' ')}`), 100],
+    ['white space before JSON in a form', encoded(all('+')), 100],
+    ['escapes in a form', encoded(`%5B${all('%41')}`), 100],
+    ['strings in a form', encoded(`[${all('"aaaaaa"')}]`), 100],
+    ['a thousand fields', encoded(all(`&a=[${'1'.repeat(3500)}`)), 900],
+    ['an image of escapes', json(all('\\n')), 100],
+    ['JSON of strings', jsonSteps(bytesOf(all('"aaaaaa" '))), 30],
+    ['JSON in another charset', jsonSteps(bytesOf(all('a,')), 'latin1'), 3],
+    ['a thousand parts', formSteps(bytesOf(all(`--b${'-'.repeat(3500)}`)), 'b'), 900],
+    ['a part of white space', form(`${all(' ')}`), 60],
+    ['a part of JSON', form(`[${all(' ')}`), 30],
+  ])('is counted in steps, none of which is long: %s', (_, steps, least) => {
+    const works = [];
+    for (const work of steps) works.push(work);
+    expect(works.length).toBeGreaterThanOrEqual(least);
+    expect(Math.max(...works)).toBeLessThanOrEqual(2 ** 14);
+  });
+
+  it('lets others come between, and an image does not', async () => {
+    const wait = vi.spyOn(scheduler, 'wait');
+    try {
+      const pauses = async ({ cost }: Pick<Reading<unknown>, 'cost'>) => {
+        wait.mockClear();
+        await cost();
+        return wait.mock.calls.length;
+      };
+      const form = asUrlEncoded(bytesOf(`history=[${all(' ')}`), undefined, AnswerRequest);
+      expect(await pauses(form)).toBeGreaterThanOrEqual(12);
+      const image = bytesOf(JSON.stringify({ image: all('AAAA'), question: 'what is it?' }));
+      expect(await pauses(asJson(image, undefined))).toBe(0);
+    } finally {
+      wait.mockRestore();
+    }
+  });
 });
 
 it('dear requests wait for their turn, and cheap ones do not', async () => {

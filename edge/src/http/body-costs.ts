@@ -5,22 +5,24 @@
  */
 import { Buffer } from 'node:buffer';
 import { beginsAsImage, isBase64Image } from '@blip2/shared/image-text';
+import { atOnce, type Steps } from '../pauses.ts';
 import { isDear } from '../turns/dear-work.ts';
-import { hexDigit, MAX_CONVERTED, percentDecode } from './decode-text.ts';
-import { jsonSize } from './json-size.ts';
-import { EITHER_MEMBERS, IMAGE_MEMBERS, MAX_BYTES, MAX_VALUES } from './json-structure.ts';
+import {
+  encodedJsonMs,
+  HEAD_BYTES,
+  jsonMs,
+  MOST_JSON_MS,
+  MS_PER_VALUE,
+  mayBeJson,
+} from './json-cost.ts';
+import { EITHER_MEMBERS, IMAGE_MEMBERS } from './json-structure.ts';
 import { MAX_BOUNDARY_LENGTH, MAX_HEADER_BYTES, MAX_PARTS } from './multipart.ts';
+import { STEP_BYTES } from './walked-bytes.ts';
 
 /** Of each megabyte that is inflated, or copied, decoded and hashed, as those of images in JSON are. */
 const MS_PER_MEGABYTE = 5;
 /** Of each of an image that is the body, which is only hashed and copied. */
 const MS_PER_IMAGE_MEGABYTE = 3;
-/** To parse a value of JSON that has a name, and to check it. */
-const MS_PER_VALUE = 0.005;
-/** Of each megabyte of JSON that is no image, which is looked at byte by byte, beside `MS_PER_MEGABYTE`. */
-const MS_PER_JSON_MEGABYTE = 5;
-/** Of each that is converted from another charset. */
-const MS_PER_CONVERTED_MEGABYTE = 20;
 /** To read the head of a part, and to make a value of it. */
 const MS_PER_PART = 0.03;
 /** To read a pair of a query or a form, and each byte of its name, which may be places within places. */
@@ -31,16 +33,7 @@ const MS_PER_CHARACTER = 0.001;
 
 /** A longer name is refused before it is taken apart: percent-encoded. */
 const MAX_NAME_BYTES = 256 * 12;
-/** Bytes by which an image is recognized in base64. */
-const HEAD_BYTES = 512;
-/** As many values as a body may have. */
-const MAX_COUNTED = MAX_VALUES;
-/** Of all JSON in a form, which has the limits of a body together. */
-const MOST_JSON_MS =
-  MS_PER_VALUE * MAX_COUNTED +
-  (MS_PER_JSON_MEGABYTE * MAX_BYTES + MS_PER_CONVERTED_MEGABYTE * MAX_CONVERTED) / 1e6;
-const [COMMA, AMPERSAND, EQUALS, COLON, PERCENT] = [0x2c, 0x26, 0x3d, 0x3a, 0x25];
-const [SPACE, OPEN_LIST, OPEN_OBJECT] = [0x20, 0x5b, 0x7b];
+const [AMPERSAND, EQUALS] = [0x26, 0x3d];
 /** First bytes of GIF, WebP, PNG, which begin JSON in no charset. */
 const OF_IMAGES = new Set([0x47, 0x52, 0x89]);
 
@@ -54,7 +47,7 @@ export function inflatingCost(bytes: number): BodyCost {
 
 /** @param search a query, with or without its question mark */
 export function queryCost(search: string): BodyCost {
-  return { ms: pairsCost(Buffer.from(search)), remedy: 'a shorter query' };
+  return { ms: atOnce(pairsCost(Buffer.from(search))), remedy: 'a shorter query' };
 }
 
 /** Of a body that is an image, whatever its bytes say: it is only copied and hashed. */
@@ -68,30 +61,39 @@ export function textCost(body: Uint8Array): BodyCost {
 }
 
 /** Of a body that is read as JSON, which it need not be. */
-export function jsonCost(body: Uint8Array, charset?: string): BodyCost {
-  return costOf(body, () => [jsonMs(body, charset), 'fewer values']);
+export function jsonCost(body: Uint8Array, charset?: string): Steps<BodyCost> {
+  return costOf(body, function* () {
+    return [yield* jsonMs(body, charset), 'fewer values'];
+  });
 }
 
 /** Of a form with files. @param boundary as `Content-Type` names it */
-export function formCost(body: Uint8Array, boundary: string | undefined): BodyCost {
-  return costOf(body, () => {
+export function formCost(body: Uint8Array, boundary: string | undefined): Steps<BodyCost> {
+  return costOf(body, function* () {
     // One that is longer is refused; looking for it would take a time that grows with its length.
     const isRead = boundary !== undefined && boundary.length <= MAX_BOUNDARY_LENGTH;
-    const { parts, ofJson } = isRead ? countParts(body, `--${boundary}`) : { parts: 0, ofJson: 0 };
+    const { parts, ofJson } = isRead
+      ? yield* countParts(body, `--${boundary}`)
+      : { parts: 0, ofJson: 0 };
     const ofParts = MS_PER_PART * parts;
     return [ofParts + ofJson, ofParts > ofJson ? 'fewer parts' : 'fewer values'];
   });
 }
 
 /** Of a form without files. */
-export function urlEncodedCost(body: Uint8Array): BodyCost {
-  return costOf(body, () => [pairsCost(bufferOf(body)), 'fewer parts']);
+export function urlEncodedCost(body: Uint8Array): Steps<BodyCost> {
+  return costOf(body, function* () {
+    return [yield* pairsCost(bufferOf(body)), 'fewer parts'];
+  });
 }
 
 /** @param counted what is in it costs beside its bytes, milliseconds, and what would be less; that of a body which is dear anyway is not counted */
-function costOf(body: Uint8Array, counted: () => [ms: number, remedy: string]): BodyCost {
+function* costOf(
+  body: Uint8Array,
+  counted: () => Steps<[ms: number, remedy: string]>,
+): Steps<BodyCost> {
   const ofBytes = megabytes(body.length);
-  const [ms, remedy] = isDear(ofBytes) ? [0, ''] : counted();
+  const [ms, remedy] = isDear(ofBytes) ? [0, ''] : yield* counted();
   return { ms: ofBytes + ms, remedy: ofBytes > ms ? 'smaller images' : remedy };
 }
 
@@ -104,48 +106,11 @@ function megabytes(bytes: number): number {
   return (MS_PER_MEGABYTE * bytes) / 1e6;
 }
 
-/** White space, and byte order marks, in any charset. */
-const isNoBlank = (byte: number) => byte > SPACE && byte < 0x80;
-
-/** Whether there is something to parse: what begins as no object and no list is looked at, and nothing is made of it. */
-function mayBeJson(body: Uint8Array): boolean {
-  // Behind more white space than this it is refused.
-  const most = Math.min(body.length, MAX_CONVERTED);
-  let at = 0;
-  while (at < most && !isNoBlank(body[at] as number)) at++;
-  return body[at] === OPEN_OBJECT || body[at] === OPEN_LIST;
-}
-
-/** What is in JSON, beside its bytes. */
-function jsonMs(body: Uint8Array, charset = 'utf-8'): number {
-  if (/^(utf-?8)?$/i.test(charset.trim())) {
-    const { values, names, bytes } = jsonSize(body);
-    const counted = mayBeJson(body) ? Math.max(values, names) : names;
-    return MS_PER_VALUE * counted + (MS_PER_JSON_MEGABYTE * bytes) / 1e6;
-  }
-  // Where strings end shows only once it is converted.
-  const values = countValues(body) + count(body, OPEN_LIST) + count(body, OPEN_OBJECT);
-  const counted = Math.min(Math.max(values, count(body, COLON)), MAX_COUNTED);
-  const converted = Math.min(body.length, MAX_CONVERTED);
-  return MS_PER_VALUE * counted + (MS_PER_CONVERTED_MEGABYTE * converted) / 1e6;
-}
-
-/**
- * Commas, each of which ends a value: one that follows another ends none, and the text is no JSON. Where there are very many in all,
- * as in texts, nobody counts any further.
- */
-function countValues(body: Uint8Array): number {
-  let [count, looked, after] = [0, 0, -1];
-  for (let at = body.indexOf(COMMA); at !== -1; at = body.indexOf(COMMA, after)) {
-    if (at !== after) count++;
-    if (count === MAX_COUNTED || ++looked === 2 * MAX_COUNTED) return MAX_COUNTED;
-    after = at + 1;
-  }
-  return count;
-}
-
 /** Native searches, so that megabytes of a file cost nothing. @returns `ofJson`: milliseconds of JSON in fields */
-function countParts(body: Uint8Array, delimiter: string): { parts: number; ofJson: number } {
+function* countParts(
+  body: Uint8Array,
+  delimiter: string,
+): Steps<{ parts: number; ofJson: number }> {
   const bytes = bufferOf(body);
   // It names the charset of all other fields.
   const charset = bytes.includes('_charset_') ? 'another' : undefined;
@@ -155,14 +120,15 @@ function countParts(body: Uint8Array, delimiter: string): { parts: number; ofJso
     parts++;
     const next = bytes.indexOf(delimiter, at + 1);
     const part = bytes.subarray(at, next === -1 ? bytes.length : next);
-    if (ofJson < MOST_JSON_MS) ofJson += ofPart(part, charset);
+    if (ofJson < MOST_JSON_MS) ofJson += yield* ofPart(part, charset);
+    yield Math.min(part.length, STEP_BYTES) / 8;
     at = next;
   }
   return { parts, ofJson: Math.min(ofJson, MOST_JSON_MS) };
 }
 
 /** What JSON in a part costs, milliseconds; a file is not searched. */
-function ofPart(part: Buffer, ofOthers: string | undefined): number {
+function* ofPart(part: Buffer, ofOthers: string | undefined): Steps<number> {
   const head = part.subarray(0, MAX_HEADER_BYTES).toString('latin1');
   const [end] = /\n[ \t\r]*\n/.exec(head) ?? [];
   if (end === undefined) return 0;
@@ -177,11 +143,12 @@ function ofPart(part: Buffer, ofOthers: string | undefined): number {
   const [first = 0, second] = content;
   if (!isJson && (OF_IMAGES.has(first) || (first === 0xff && second === 0xd8))) return 0;
   const charset = /charset(?!\s*=\s*"?utf-?8)/i.test(fields) ? 'another' : ofOthers;
-  return isJson || charset !== undefined || mayBeJson(content) ? jsonMs(content, charset) : 0;
+  const mayBe = isJson || charset !== undefined || (yield* mayBeJson(content));
+  return mayBe ? yield* jsonMs(content, charset) : 0;
 }
 
 /** What a query or a form costs, whose pairs have `&` between them: values may be JSON, encoded or not. */
-function pairsCost(bytes: Buffer): number {
+function* pairsCost(bytes: Buffer): Steps<number> {
   let [pairs, nameBytes, ofJson] = [0, 0, 0];
   for (let start = 0; start < bytes.length && pairs <= MAX_PARTS; pairs++) {
     const ampersand = bytes.indexOf(AMPERSAND, start);
@@ -189,42 +156,13 @@ function pairsCost(bytes: Buffer): number {
     const pair = bytes.subarray(start, end);
     const equals = pair.indexOf(EQUALS);
     nameBytes += Math.min(equals === -1 ? pair.length : equals, MAX_NAME_BYTES);
-    if (equals !== -1 && ofJson < MOST_JSON_MS) ofJson += encodedJsonMs(pair.subarray(equals + 1));
+    if (equals !== -1 && ofJson < MOST_JSON_MS) {
+      ofJson += yield* encodedJsonMs(pair.subarray(equals + 1));
+    }
+    yield Math.min(pair.length, STEP_BYTES) / 8;
     start = end + 1;
   }
   return MS_PER_PAIR * pairs + MS_PER_NAME_BYTE * nameBytes + Math.min(ofJson, MOST_JSON_MS);
-}
-
-/** What a value costs if it is JSON, milliseconds. */
-function encodedJsonMs(value: Uint8Array): number {
-  const head = percentDecode(new Uint8Array(value.subarray(0, HEAD_BYTES)), ' ');
-  if (head.some(isNoBlank) && !mayBeJson(head)) return 0;
-  let [values, names, lastComma] = [0, 0, -1];
-  let at = 0;
-  for (; at < value.length && values < MAX_COUNTED && names < MAX_COUNTED; at++) {
-    const start = at;
-    let byte = value[at];
-    if (byte === PERCENT) {
-      byte = 16 * hexDigit(value[at + 1]) + hexDigit(value[at + 2]);
-      at += 2;
-    }
-    if (byte === COMMA) {
-      if (lastComma !== start) values++;
-      lastComma = at + 1;
-    } else if (byte === OPEN_LIST || byte === OPEN_OBJECT) values++;
-    else if (byte === COLON) names++;
-  }
-  const ofBytes = MS_PER_JSON_MEGABYTE * Math.min(value.length, MAX_BYTES);
-  return MS_PER_VALUE * Math.max(values, names) + ofBytes / 1e6;
-}
-
-/** Of a byte that may stand in millions of places. */
-function count(bytes: Uint8Array, byte: number): number {
-  let found = 0;
-  for (let at = bytes.indexOf(byte); at !== -1; at = bytes.indexOf(byte, at + 1)) {
-    if (++found === MAX_COUNTED) break;
-  }
-  return found;
 }
 
 function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {

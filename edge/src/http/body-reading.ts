@@ -3,6 +3,7 @@
  * that judged by itself could be an image's for what is read as a form of a thousand fields.
  */
 import type * as z from 'zod/mini';
+import { inPieces } from '../pauses.ts';
 import {
   type BodyCost,
   formCost,
@@ -23,7 +24,8 @@ type Members = Record<string, unknown>;
 
 /** Made by the functions below alone, each of which has both of one kind. */
 export type Reading<T> = {
-  cost: () => BodyCost;
+  /** Some megabytes are looked at in pieces: that takes tens of milliseconds, before any turn. */
+  cost: () => BodyCost | Promise<BodyCost>;
   /** @throws ApiError for what is wrong with the body */
   read: () => T;
 };
@@ -40,7 +42,7 @@ export function asJson(
   nullable: readonly string[] = [],
 ): Reading<{ members: Members; image?: never }> {
   return {
-    cost: () => jsonCost(body, charset),
+    cost: () => inPieces(jsonCost(body, charset)),
     read: () => ({ members: parseJsonObject(body, charset, nullable) }),
   };
 }
@@ -52,7 +54,7 @@ export function asForm(
   schema: z.core.$ZodType,
 ): Reading<{ members: Members; image?: never }> {
   return {
-    cost: () => formCost(body, boundary),
+    cost: () => inPieces(formCost(body, boundary)),
     read: () => ({ members: readMultipart(body, boundary, schema) }),
   };
 }
@@ -60,7 +62,7 @@ export function asForm(
 /** The parts of such a form. */
 export function asParts(body: Bytes, boundary: string | undefined): Reading<Part[]> {
   return {
-    cost: () => formCost(body, boundary),
+    cost: () => inPieces(formCost(body, boundary)),
     read: () => parseMultipart(body, boundary),
   };
 }
@@ -72,7 +74,7 @@ export function asUrlEncoded(
   schema: z.core.$ZodType,
 ): Reading<{ members: Members; image?: never }> {
   return {
-    cost: () => urlEncodedCost(body),
+    cost: () => inPieces(urlEncodedCost(body)),
     read: () => {
       const entries = parseUrlEncoded(body, charset);
       const members = entries.map(([name, value]) => [name, withLineFeeds(value)] as const);

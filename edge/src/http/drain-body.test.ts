@@ -34,3 +34,18 @@ it('who sends fast is read, up to a bound', async () => {
   expect(state.isLeft).toBe(true);
   expect(state.pieces).toBeGreaterThanOrEqual(128);
 });
+
+it('as many are read at a time as an isolate has room for, and the rest is left at once', async () => {
+  const reads: Promise<void>[] = [];
+  const bodies = Array.from({ length: 1024 }, () => new TransformStream<Uint8Array, Uint8Array>());
+  for (const { readable } of bodies) {
+    reads.push(drainBody({ body: readable as Request['body'] }, 3_600_000));
+  }
+  const { body } = new Response('the rest of a body');
+  await drainBody({ body }, 3_600_000);
+  expect(body?.locked).toBe(false);
+  for (const { writable } of bodies) writable.close().catch(() => {});
+  await Promise.all(reads);
+  await drainBody({ body }, 3_600_000);
+  expect(body?.locked).toBe(true);
+});

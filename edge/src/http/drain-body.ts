@@ -14,6 +14,10 @@ const MOST_MS = 10_000;
  */
 const LOOK_MS = 1000;
 const LEAST_BYTES = 2 ** 18;
+/** Bodies that are read so at a time: of more, the rest is left at once. */
+const MOST_AT_A_TIME = 1024;
+/** Until when each counts, milliseconds since the epoch: a request may be stopped without its `finally`. */
+const drained = new Set<{ until: number }>();
 
 /** Whether there is a body that nobody has begun to read, of a length that is worth reading. */
 export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
@@ -24,6 +28,11 @@ export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
 /** Never rejects. @param ms after which the rest is left */
 export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Promise<void> {
   if (body === null) return;
+  const now = Date.now();
+  for (const other of drained) if (other.until < now) drained.delete(other);
+  if (drained.size >= MOST_AT_A_TIME) return;
+  const place = { until: now + Math.min(ms, MOST_MS) };
+  drained.add(place);
   const reader = bodyReader(body);
   const leave = () => void reader.cancel().catch(() => {});
   const deadline = setTimeout(leave, Math.min(ms, MOST_MS));
@@ -44,5 +53,6 @@ export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Pr
   } finally {
     clearTimeout(deadline);
     clearTimeout(watch);
+    drained.delete(place);
   }
 }

@@ -3,48 +3,44 @@
  * is ended with every request in it: so a large body that does not fit beside others has to wait outside.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { clientThat } from '../turns/unnamed.ts';
+import { AwaitedBodies } from './awaited-bodies.ts';
 import { RecentPace } from './recent-pace.ts';
+import {
+  type ComingBody,
+  gaveWay,
+  type Kind,
+  RETRY_AFTER_S,
+  SLOW,
+  slowestOf,
+  UPLOADS,
+} from './slow-bodies.ts';
 
 /**
  * Of each body, so that one without an image is never turned away because of large ones. No more: they are free for
  * everybody who opens a connection.
  */
 const FREE_BYTES = 2 ** 16;
-const RETRY_AFTER_S = 1;
 
-/**
- * A body that came more slowly than this in the last seconds, bytes a second, gives way where there is no room for one that comes twice as fast: so nobody keeps
- * others out by sending just enough.
- */
-const SLOW = 256 * 1024;
-/** Sooner, the pace of a body says little. */
-const COMPARED_MS = 5000;
-
-/** What one body takes beyond its free bytes, and of whom it is. */
-type Share = {
-  client: string;
-  kind: Kind;
+/** What one body takes beyond its free bytes. */
+type Share = ComingBody & {
   bytes: number;
-  expiresAt: number;
-  openedAt: number;
-  /** Of bytes that come, held or not. */
-  pace: RecentPace;
-  /** Ends the wait for more of it; undefined where nobody waits. */
-  end: ((error: ApiError) => void) | undefined;
   /** Whether it was closed, or gave way. */
   isOver: boolean;
 };
 
-/** An upload may take an hour: all of them have a budget of their own, so that bodies, which images are, never wait for any. */
-type Kind = 'body' | 'upload';
-/** Part of the limit that uploads have beside the bodies. */
-const UPLOADS = 1 / 2;
-
 /** Of the bodies that this isolate reads. */
 const shares = new Set<Share>();
+/** Those of them that still come. */
+const awaited = new AwaitedBodies<Share>(remove);
 
 /** One body. Whoever has opened it must close it. */
 export type HeldBody = {
+  /**
+   * It is going to come: one of as many as are awaited at a time. Called before anything of it is read, so that who is refused gets its reply.
+   * @throws ApiError `too-many-requests`, `overloaded` where as many come already, none of them slowly
+   */
+  begin(): void;
   /**
    * @param bytes that have come
    * @param held those of them that stay in memory
@@ -99,6 +95,9 @@ export function holdBody(
   signal?.addEventListener('abort', close);
   if (signal?.aborted) close();
   return {
+    begin: () => {
+      if (!share.isOver) awaited.add(share, now());
+    },
     add: (bytes, held = bytes) => {
       share.pace.add(bytes, now());
       share.bytes += held;
@@ -110,8 +109,7 @@ export function holdBody(
         own > limit / 2 &&
         !makeRoom(share, own - limit / 2, now(), client)
       ) {
-        const detail =
-          'This client has other large bodies under way: wait for their replies, and read them.';
+        const detail = `${clientThat(client, 'has')} other large bodies under way: wait for their replies, and read them.`;
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
       }
       const all = bytesOf(kind, now());
@@ -128,6 +126,8 @@ export function holdBody(
       } finally {
         share.end = undefined;
         share.pace.leave(now());
+        // An upload is awaited again as soon as what has come of it is stored.
+        if (kind === 'body') awaited.leave(share);
       }
     },
     renew: () => {
@@ -147,25 +147,22 @@ export function holdBody(
  */
 function makeRoom(share: Share, bytes: number, now: number, client?: string): boolean {
   const most = Math.min(SLOW, share.pace.at(now) / 2);
-  const slow = [...shares]
-    .filter((other) => {
-      const isMeant = other !== share && other.kind === share.kind;
-      const mayEnd = other.end !== undefined && now - other.openedAt >= COMPARED_MS;
-      return isMeant && mayEnd && (client === undefined || other.client === client);
-    })
-    .map((other) => ({ other, pace: other.pace.at(now) }))
-    .filter(({ pace }) => pace < most)
-    .sort((a, b) => a.pace - b.pace);
+  const others = [...shares].filter(
+    (other) =>
+      other !== share &&
+      other.kind === share.kind &&
+      (client === undefined || other.client === client),
+  );
   let room = 0;
-  const ended = slow.filter(({ other }) => {
+  const ended = slowestOf(others, now, most).filter((other) => {
     if (room >= bytes) return false;
     room += other.bytes;
     return true;
   });
   if (room < bytes) return false;
-  for (const { other } of ended) {
+  for (const other of ended) {
     remove(other);
-    other.end?.(gaveWay());
+    other.end?.(gaveWay('the memory that it took'));
   }
   return true;
 }
@@ -173,12 +170,7 @@ function makeRoom(share: Share, bytes: number, now: number, client?: string): bo
 function remove(share: Share): void {
   share.isOver = true;
   shares.delete(share);
-}
-
-function gaveWay(): ApiError {
-  const detail =
-    'This body came slowly, and others needed the memory that it took: send it again, over a faster connection.';
-  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
+  awaited.leave(share);
 }
 
 /** @param client whose bodies count; left out for those of all */

@@ -203,17 +203,27 @@ function nameOf(text: Uint8Array): string | null {
 /** A native search has a price of its own: not for each of millions of short strings, or of escaped quotes. */
 const NEAR = 64;
 
-/** Index of the quote that ends the string that begins at `start`, or the end of the text. */
-export function closingQuote(bytes: Uint8Array, start: number): number {
+/**
+ * Index of the quote that ends the string that begins at `start`, or the end of the text.
+ * @param until index before which it is looked for, byte by byte
+ * @returns where it was not found until then, that index or one more, negative: whoever goes on there begins one before it
+ */
+export function closingQuote(
+  bytes: Uint8Array,
+  start: number,
+  until = Number.POSITIVE_INFINITY,
+): number {
   let at = start + 1;
   for (;;) {
-    for (let near = at + NEAR; at < near && at < bytes.length; at++) {
+    const most = Math.min(bytes.length, until);
+    for (let near = at + NEAR; at < near && at < most; at++) {
       if (bytes[at] === QUOTE) return at;
       if (bytes[at] !== BACKSLASH) continue;
       // What follows is escaped, and more such may follow it.
       at++;
       near = at + NEAR;
     }
+    if (at >= until && at < bytes.length) return -at;
     const end = at < bytes.length ? bytes.indexOf(QUOTE, at) : -1;
     if (end === -1) return bytes.length;
     let backslashes = 0;

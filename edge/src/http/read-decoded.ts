@@ -44,7 +44,7 @@ export async function readDecoded<T>(
     const decoded = decodeContent(body, codings, limit);
     const inflated = isCoded ? inflatingCost(decoded.length).ms : 0;
     const reading = readingOf(decoded);
-    const cost = reading.cost();
+    const cost = await reading.cost();
     await turns.before(
       { ...cost, ms: inflated + cost.ms },
       { onWait: () => isCoded && held.add(0, decoded.length) },

@@ -39,8 +39,9 @@ export async function readLimited(
   const declared = Number(source.headers.get('content-length') ?? Number.NaN);
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
-  const reader = bodyReader(source.body);
   const held = given ?? holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS, signal });
+  held.begin();
+  const reader = bodyReader(source.body);
   try {
     const reading = held.during(collect(reader, limit, declared, held));
     return await (ms === undefined ? reading : within(ms, reading, 'the body'));

@@ -4,9 +4,11 @@ import { createHash, type Hash } from 'node:crypto';
 import { ApiError } from '@blip2/shared/errors';
 import { bodyReader } from '../http/body-reader.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
+import type { HeldBody } from '../http/held-bodies.ts';
 import { MAX_BOUNDARY_LENGTH, MAX_PARTS } from '../http/multipart.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
 import { readStream } from '../http/read-stream.ts';
+import { heldChunks } from '../jobs/object-writer.ts';
 import { TooSlowError, within } from '../within.ts';
 
 /** One before each part that the parser takes, and the last. What stands behind more of them is refused anyway. */
@@ -110,42 +112,55 @@ export function hashedBody({ body, headers }: Pick<Request, 'body' | 'headers'>)
   return { body: stream, digest: promise, giveUp };
 }
 
+type Limits = {
+  /** Bytes of the body. */
+  maxBytes: number;
+  /** How long it may take, or of an upload its next piece, milliseconds. */
+  ms: number;
+  /** What counts it while it comes; whoever has opened it closes it. */
+  held: HeldBody;
+};
+
 /**
  * The digest of an upload that nobody else reads.
- * @param limits `maxBytes` of the body; `ms`: how long its next piece may take, milliseconds
- * @throws ApiError what `readStream` throws
+ * @throws ApiError what `readStream` and `heldChunks` throw
  */
 export async function digestOfUpload(
   request: Pick<Request, 'body' | 'headers'>,
-  { maxBytes, ms }: { maxBytes: number; ms: number },
+  { maxBytes, ms, held }: Limits,
 ): Promise<string> {
   const digest = new BodyDigest(request.headers.get('content-type'));
-  for await (const chunk of readStream(request, ms, maxBytes)) digest.update(chunk);
+  const { begin, during } = held;
+  const passing = { begin, during, add: (bytes: number) => held.add(bytes, 0) };
+  for await (const chunk of heldChunks(readStream(request, ms, maxBytes), passing)) {
+    digest.update(chunk);
+  }
   return digest.end();
 }
 
 /**
  * The digest of a body that nobody else reads.
- * @param limits `maxBytes` of the body; `ms`: how long it may take, milliseconds
- * @throws ApiError `body-too-large`, `deadline-exceeded`
+ * @throws ApiError `body-too-large`, `deadline-exceeded`, and what `HeldBody` throws
  */
 export async function digestOf(
   { body, headers }: Pick<Request, 'body' | 'headers'>,
-  { maxBytes, ms }: { maxBytes: number; ms: number },
+  { maxBytes, ms, held }: Limits,
 ): Promise<string> {
   const digest = new BodyDigest(headers.get('content-type'));
   if (body === null) return digest.end();
+  held.begin();
   const reader = bodyReader(body);
   const reading = (async () => {
     let total = 0;
     for (let piece = await reader.read(); piece !== null; piece = await reader.read()) {
       total += piece.length;
       if (total > maxBytes) throw bodyTooLarge(maxBytes, total);
+      held.add(piece.length, 0);
       digest.update(piece);
     }
   })();
   try {
-    await within(ms, reading, 'the body');
+    await within(ms, held.during(reading), 'the body');
     return digest.end();
   } catch (thrown) {
     reader.cancel(thrown).catch(() => {});

@@ -4,6 +4,7 @@ import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
 import type { Deletions } from '../deletion/deletions.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
+import { holdBody } from '../http/held-bodies.ts';
 import { longestMs } from '../http/read-stream.ts';
 import { hasFailed, lastEventOf } from '../http/sse.ts';
 import type { RequestContext } from '../request-context.ts';
@@ -14,7 +15,7 @@ import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-rep
 import type { ReadImages, Subject } from './stored-replies.ts';
 
 export type OnceDependencies = {
-  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'deadlineMs'>;
+  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'maxHeldBytes' | 'deadlineMs'>;
   deletions: Pick<Deletions, 'hasDeleted' | 'lastIn'>;
   idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
   now: () => number;
@@ -153,6 +154,7 @@ class RequestRun implements Run {
   readonly #once: OnceRequest;
   readonly #deletions: OnceDependencies['deletions'];
   readonly #limits: { maxBytes: number; ms: number };
+  readonly #maxHeldBytes: number;
   readonly #digest = Promise.withResolvers<string | null>();
   readonly #finished = Promise.withResolvers<void>();
   #state: 'waiting' | 'begun' | 'given up' = 'waiting';
@@ -161,11 +163,12 @@ class RequestRun implements Run {
 
   constructor(
     once: OnceRequest,
-    { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config'],
+    { maxBodyBytes, maxImageBytes, maxHeldBytes, deadlineMs: ms }: OnceDependencies['config'],
     deletions: OnceDependencies['deletions'],
   ) {
     this.#once = once;
     this.#deletions = deletions;
+    this.#maxHeldBytes = maxHeldBytes;
     this.#limits = { maxBytes: once.uploadBytes ?? Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
@@ -184,13 +187,21 @@ class RequestRun implements Run {
   readonly executedDigest = (): Promise<string | null> => this.#digest.promise;
 
   readonly digest = async (): Promise<string | null> => {
+    const { request, uploadBytes, caller: client } = this.#once;
+    const isUpload = uploadBytes !== undefined;
+    const { ms } = this.#limits;
+    const held = holdBody(this.#maxHeldBytes, {
+      ...{ client, signal: request.signal },
+      ...(isUpload ? { kind: 'upload', ms: longestMs(uploadBytes) } : { ms }),
+    });
     try {
-      const { request, uploadBytes } = this.#once;
-      const read = uploadBytes === undefined ? digestOf : digestOfUpload;
-      return await read(request, this.#limits);
+      const read = isUpload ? digestOfUpload : digestOf;
+      return await read(request, { ...this.#limits, held });
     } catch (thrown) {
       this.failure = ApiError.from(thrown);
       return null;
+    } finally {
+      held.close();
     }
   };
 

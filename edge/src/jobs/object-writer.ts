@@ -16,8 +16,9 @@ export const PART_BYTES = 5 * 2 ** 20;
  */
 export async function* heldChunks(
   source: AsyncIterable<Uint8Array>,
-  held: Pick<HeldBody, 'add' | 'during'>,
+  held: Pick<HeldBody, 'begin' | 'add' | 'during'>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  held.begin();
   const chunks = source[Symbol.asyncIterator]();
   let total = 0;
   try {

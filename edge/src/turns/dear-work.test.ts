@@ -232,17 +232,20 @@ describe('dear pieces of work', () => {
     expect(done).toEqual(Array(120).fill('cheap'));
   });
 
-  it('of the many without an address are not those of one client', async () => {
-    const { ask, work, done } = workAt();
-    for (let n = 0; n < 270; n++) ask('', 0, { name: 'unnamed' });
-    await settled();
-    expect(work.waiting).toBe(256);
-    // One is under way.
-    expect(done.filter((name) => name.includes('unnamed overloaded'))).toHaveLength(13);
-    ask('named', 0);
-    await settled();
-    expect(work.waiting).toBe(257);
-  });
+  it.each(['', 'unnamed'])(
+    'of the many without an address are not those of one client: "%s"',
+    async (client) => {
+      const { ask, work, done } = workAt();
+      for (let n = 0; n < 270; n++) ask(client, 0, { name: 'unnamed' });
+      await settled();
+      expect(work.waiting).toBe(256);
+      // One is under way.
+      expect(done.filter((name) => name.includes('unnamed overloaded'))).toHaveLength(13);
+      ask('named', 0);
+      await settled();
+      expect(work.waiting).toBe(257);
+    },
+  );
 
   it('wait no longer than their request may', async () => {
     const { ask, done } = await workThatTook(500);

@@ -8,6 +8,7 @@ import { ApiError } from '@blip2/shared/errors';
 import type { RequestContext } from '../request-context.ts';
 import { Allowances } from './allowances.ts';
 import { pause } from './turns.ts';
+import { isUnnamed } from './unnamed.ts';
 
 /** What takes less is cheap, milliseconds. */
 export const DEAR_MS = 25;
@@ -23,8 +24,6 @@ const [MOST_TIMES, MOST_MORE_MS] = [4, 50];
 const LOOK_MS = 250;
 /** Pieces that wait; each may hold a body of some size. One client alone has half of them, two a third each; a client's first is let in beyond. */
 const MOST_WAITING = 256;
-/** Those of whom nobody trusted says the address: together they have the turns of one client, but none has a share that it could use up. */
-const UNNAMED = '';
 /** Pieces that say how long those to come will take: claims say nothing of it, since whoever makes them need not keep them. */
 const AVERAGED = 8;
 
@@ -118,7 +117,8 @@ export class DearWork {
     // After each is a pause as long.
     const wait = 2 * beforeMs;
     const free = MOST_WAITING - this.waiting;
-    const isNamed = client !== UNNAMED;
+    // Together those without a name have the turns of one client, but none has a share that it could use up.
+    const isNamed = !isUnnamed(client);
     const isOver = isNamed ? own >= free : free <= 0;
     const isFull = own > 0 ? isOver : this.#waiting.size >= MOST_WAITING;
     if (wait > longestMs || isFull) throw refusal(isNamed && own > 0, wait, remedy);
@@ -158,7 +158,7 @@ export class DearWork {
       const waited = waiter.saidAt - since;
       if (waited > longestMs) {
         const own = this.#waiting.get(client) ?? [];
-        turn.reject(refusal(client !== UNNAMED && own.length > 1, waited, remedy));
+        turn.reject(refusal(!isUnnamed(client) && own.length > 1, waited, remedy));
         return;
       }
       timer = setTimeout(look, LOOK_MS);

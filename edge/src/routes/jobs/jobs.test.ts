@@ -67,7 +67,12 @@ it('a client watches so many jobs at a time, and may watch again where it has le
   const open = await Promise.all(Array.from({ length: 32 }, watch));
   expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
   const refused = await watch();
-  expect(await refused.json()).toMatchObject({ status: 429, limit: 32 });
+  expect(await refused.json()).toMatchObject({
+    ...{ status: 429, limit: 32 },
+    detail: expect.stringContaining(
+      'Those whose address is not known together watch 32 jobs: end one of these streams',
+    ),
+  });
   await Promise.all(open.map(({ body }) => body?.cancel()));
   const again = await watch();
   expect(again.status).toBe(200);

@@ -7,6 +7,7 @@ import { readQuery } from '../../http/read-query.ts';
 import { HEARTBEAT_MS, sseResponse } from '../../http/sse.ts';
 import { ENDED, ID_PREFIXES } from '../../jobs/contract.ts';
 import { Places } from '../../turns/places.ts';
+import { clientThat } from '../../turns/unnamed.ts';
 import { clientIn, type Handler } from '../app-context.ts';
 import { type FoundJob, jobOf, listJobs } from './job-access.ts';
 import { shownDeliveries, shownJob } from './present.ts';
@@ -63,7 +64,7 @@ async function* watched<Event>(
 ): AsyncGenerator<Event, void, undefined> {
   const others = watchers.count(client);
   if (others >= MAX_WATCHERS) {
-    const detail = `This client watches ${others} jobs: end one of these streams, or read the job now and then.`;
+    const detail = `${clientThat(client, 'watches')} ${others} jobs: end one of these streams, or read the job now and then.`;
     throw new ApiError('too-many-requests', detail, { limit: MAX_WATCHERS, retry_after: 1 });
   }
   using _place = watchers.take({ client });
