@@ -181,6 +181,8 @@ export type PartReport = {
   /** Seconds that engines spent on it. */
   seconds: number;
   isClosed: boolean;
+  /** Parts of an earlier version do not say it. */
+  resultBytes?: number;
 };
 
 /** What is to become of the parts of a job: `gone` means that there is no such job any more. */

@@ -9,14 +9,15 @@ export const MAX_STORED_BYTES = 20 * 2 ** 30;
 /** Jobs of one owner that have not ended. */
 export const MAX_OPEN_JOBS = 64;
 /**
- * Jobs of one owner that are stored, whatever their state. Beyond that the oldest that have ended are deleted, or none is added.
+ * Jobs of one owner that are stored, whatever their state, and what their results have together when another is added. Beyond
+ * that the oldest that have ended are deleted, or none is added.
  */
-export type JobRoom = { jobs: number; beyond: 'delete' | 'refuse' };
+export type JobRoom = { jobs: number; resultBytes: number; beyond: 'delete' | 'refuse' };
 /** Of a key or tenant; of one address of many; and of all callers where they count as one. */
 export const ROOM_OF = {
-  key: { jobs: 10_000, beyond: 'refuse' },
-  address: { jobs: 256, beyond: 'delete' },
-  all: { jobs: 1000, beyond: 'delete' },
+  key: { jobs: 10_000, resultBytes: 2 ** 40, beyond: 'refuse' },
+  address: { jobs: 256, resultBytes: 20 * 2 ** 30, beyond: 'delete' },
+  all: { jobs: 1000, resultBytes: 100 * 2 ** 30, beyond: 'delete' },
 } as const satisfies Record<string, JobRoom>;
 /** How long an upload may take, milliseconds: after it its place is gone, and its memory counts as free. */
 export const LONGEST_UPLOAD_MS = 3_600_000;
@@ -36,6 +37,9 @@ export type JobFile = {
   createdAt: number;
   expiresAt: number;
 };
+
+/** What a job has in results, as it says itself. */
+export type NotedResults = { bytes: number; hasEnded: boolean };
 
 export type JobKind = 'job' | 'batch';
 /** @property deleteAt when it, its lines and its results are deleted */
@@ -66,16 +70,18 @@ export type JobIndexObject = {
   listFiles(page: PageOrder, purpose: FilePurpose | null): Promise<IndexPage<JobFile> | null>;
   /** Its bytes too. @returns whether there was one */
   deleteFile(id: string): Promise<boolean>;
-  /** @returns the problem that there are too many that have not ended, or are stored */
+  /** @returns the problem that there are too many that have not ended, or are stored, or that their results are too large */
   addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>>;
   /** Deletes an image that was in the lines of jobs, of all of them, and files that are this image. */
   deleteImage(sha256: string): Promise<void>;
   /** Its lines are stored, and it is about to be created. @returns whether it has its place still */
   hasJob(id: string): Promise<boolean>;
-  /** A job that was not created after all. */
+  /** A job that was not created after all, or of which nothing is left. */
   removeJob(id: string): Promise<void>;
   /** A job of which nobody knows whether it was created: it is canceled, and deleted, soon. */
   dropJob(id: string): Promise<void>;
+  /** What the results of a job have now. One that is not there stays away. */
+  noteResults(id: string, results: NotedResults): Promise<void>;
   /** @returns null where `after` is no job of this owner */
   listJobs(kind: JobKind, page: PageOrder): Promise<IndexPage<ListedJob> | null>;
 };

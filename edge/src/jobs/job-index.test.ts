@@ -136,7 +136,7 @@ it('counts a job whose lines are still to come, as long as an upload may take', 
   for (let i = 0; i < MAX_OPEN_JOBS; i++) valueFrom(await index.addJob(coming(i), ROOM_OF.key));
   const problem = { type: '/problems/storage-full', limit: MAX_OPEN_JOBS };
   // That it has room for few makes none of them one that has ended.
-  const room = { jobs: 1, beyond: 'delete' as const };
+  const room = { ...ROOM_OF.address, jobs: 1 };
   expect(await index.addJob(coming(64), room)).toMatchObject({ problem });
   await runDurableObjectAlarm(index);
   expect([await index.hasJob('job 0'), await index.hasJob('job 64')]).toEqual([true, false]);
@@ -149,7 +149,7 @@ it('counts a job whose lines are still to come, as long as an upload may take', 
 });
 
 it('deletes the oldest jobs that have ended where it has room for so many', async () => {
-  const room = { jobs: MAX_OPEN_JOBS + 6, beyond: 'delete' as const };
+  const room = { ...ROOM_OF.address, jobs: MAX_OPEN_JOBS + 6 };
   for (let i = 0; i < room.jobs + 10; i++) await index.addJob(job(i), room);
   await runDurableObjectAlarm(index);
   const list = () => index.listJobs('job', { after: null, limit: 200, oldestFirst: true });
@@ -158,7 +158,7 @@ it('deletes the oldest jobs that have ended where it has room for so many', asyn
 });
 
 it('adds no job beyond those of a key, until one is deleted', async () => {
-  const room = { jobs: 3, beyond: 'refuse' as const };
+  const room = { ...ROOM_OF.key, jobs: 3 };
   for (let i = 0; i < 3; i++) await index.addJob(job(i), room);
   const problem = { type: '/problems/storage-full', status: 429, limit: 3 };
   expect(await index.addJob(job(3), room)).toMatchObject({ problem });

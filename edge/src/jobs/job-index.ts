@@ -5,8 +5,10 @@ import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
 import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
-import { newId, objectIdOf } from '../predictions/ids.ts';
-import { ENDED, imageKey, inputKey, type JobObject } from './contract.ts';
+import { newId } from '../predictions/ids.ts';
+import { imageKey } from './contract.ts';
+import { abortUpload, forgetJob, hasEnded } from './index-deletion.ts';
+import { expireBeyond, noRoom, noRoomForJob, tooManyFiles } from './index-room.ts';
 import { JobFileTable } from './job-file-table.ts';
 import {
   fileKey,
@@ -16,10 +18,9 @@ import {
   type JobKind,
   type JobRoom,
   type ListedJob,
-  LONGEST_UPLOAD_MS,
   MAX_FILES,
   MAX_OPEN_JOBS,
-  MAX_STORED_BYTES,
+  type NotedResults,
   type PageOrder,
 } from './job-index-contract.ts';
 import { JobListTable } from './job-list-table.ts';
@@ -30,10 +31,6 @@ const RETRY_MS = 60_000;
 const MAX_TOGETHER = 100;
 /** Jobs that are asked whether they have ended. */
 const ASKED_TOGETHER = 8;
-/** From the end of a job's lines to its creation at most. */
-const CREATION_MS = 120_000;
-
-type OpenJob = { id: string; createdAt: number };
 
 export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   readonly #files: JobFileTable;
@@ -50,8 +47,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     // Nothing is written before there is something to store: whoever guesses at ids leaves nothing behind.
     this.#isPrepared =
       sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'files'").toArray()[0] !== undefined;
-    // An object of an earlier version has none.
-    if (this.#isPrepared) this.#uploads.create();
+    if (!this.#isPrepared) return;
+    // An object of an earlier version has none, or no results.
+    this.#uploads.create();
+    this.#jobs.create();
   }
 
   async reserveFile(): Promise<Outcome<{ id: string }>> {
@@ -121,21 +120,13 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
 
   async addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>> {
     this.#prepare();
-    const refuses = room.beyond === 'refuse';
-    if (refuses && this.#jobs.count() >= room.jobs) {
-      const detail = `${room.jobs} jobs are stored: delete some that have ended, with purge=true.`;
-      return { problem: new ApiError('storage-full', detail, { limit: room.jobs }).toProblem() };
-    }
     if (this.#jobs.open().length >= MAX_OPEN_JOBS) await this.#closeEnded();
-    const actual = this.#jobs.open().length;
-    if (actual >= MAX_OPEN_JOBS) {
-      const detail = `${MAX_OPEN_JOBS} jobs have not ended: wait for one of them, or cancel it.`;
-      const extras = { limit: MAX_OPEN_JOBS, retry_after: 60 };
-      return { problem: new ApiError('storage-full', detail, extras).toProblem() };
-    }
+    const now = Date.now();
+    const full = noRoomForJob(this.#jobs, room, now);
+    if (full !== undefined) return { problem: full.toProblem() };
     this.#jobs.add(job);
     // The next alarm deletes them: nobody waits for it.
-    if (!refuses) this.#jobs.expireOldest(this.#jobs.count() - room.jobs, Date.now());
+    if (room.beyond === 'delete') expireBeyond(this.#jobs, room, now);
     await this.#wakeLater();
     return { value: null };
   }
@@ -152,6 +143,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     if (!this.#isPrepared) return;
     this.#jobs.postpone(id, Date.now() + RETRY_MS);
     await this.#wakeLater();
+  }
+
+  async noteResults(id: string, results: NotedResults): Promise<void> {
+    if (this.#isPrepared) this.#jobs.noteResults(id, results);
   }
 
   async deleteImage(sha256: string): Promise<void> {
@@ -182,11 +177,12 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
       if (files.length > 0) await this.#bucket().delete(files.map(fileKey));
       for (const id of files) this.#files.delete(id);
       for (const { id, key } of this.#uploads.expired(now, MAX_TOGETHER)) {
-        if (await this.#abort(key, id)) this.#uploads.end(id);
+        if (await abortUpload(this.#bucket(), { id, key }, `${this.ctx.id}`)) this.#uploads.end(id);
         else this.#uploads.postpone(id, now + RETRY_MS);
       }
       for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
-        if (await this.#forget(id)) this.#jobs.remove(id);
+        if (await forgetJob(this.env.JOBS, this.#bucket(), id, `${this.ctx.id}`))
+          this.#jobs.remove(id);
         else this.#jobs.postpone(id, now + RETRY_MS);
       }
       await this.#wakeLater();
@@ -200,52 +196,11 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     // One place is needed, and each that is asked is woken.
     for (let from = 0, closed = 0; closed === 0 && from < open.length; from += ASKED_TOGETHER) {
       const some = open.slice(from, from + ASKED_TOGETHER);
-      const ended = await Promise.all(some.map((job) => this.#hasEnded(job)));
+      const ended = await Promise.all(some.map((job) => hasEnded(this.env.JOBS, job)));
       const over = some.filter((_, index) => ended[index]);
       for (const { id } of over) this.#jobs.close(id);
       closed = over.length;
     }
-  }
-
-  /** Whether a job has ended, or is none: one whose lines are still to come may take as long as an upload. */
-  async #hasEnded({ id, createdAt }: OpenJob): Promise<boolean> {
-    const snapshot = await this.#job(id)?.snapshot(id);
-    if (snapshot) return ENDED.has(snapshot.state);
-    return createdAt + LONGEST_UPLOAD_MS + CREATION_MS <= Date.now();
-  }
-
-  /** @returns whether nothing is left of it */
-  async #forget(id: string): Promise<boolean> {
-    const job = this.#job(id);
-    // One that has not ended, though its time is over, may have lost its alarm.
-    await job?.snapshot(id);
-    if (job !== null && !(await job.forget(id))) {
-      await job.cancel(id);
-      return false;
-    }
-    // Its creation may have been stopped when its lines were there.
-    await this.#bucket().delete(inputKey(`${this.ctx.id}`, id));
-    return true;
-  }
-
-  /** @returns whether there is no such upload any more */
-  async #abort(key: string, id: string): Promise<boolean> {
-    try {
-      await this.#bucket().resumeMultipartUpload(key, id).abort();
-      return true;
-    } catch (thrown) {
-      const cause = String(thrown);
-      // It was completed, or aborted.
-      if (/10024|does not exist/.test(cause)) return true;
-      logError('abort of an upload', { request_id: `${this.ctx.id}`, cause });
-      return false;
-    }
-  }
-
-  #job(id: string): JobObject | null {
-    const { JOBS: jobs } = this.env;
-    const named = jobs && objectIdOf(jobs, id);
-    return jobs && named ? (jobs.get(named) as unknown as JobObject) : null;
   }
 
   #bucket(): R2Bucket {
@@ -273,16 +228,4 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     this.#isPrepared = false;
     await this.ctx.storage.deleteAll();
   }
-}
-
-function tooManyFiles(actual: number): ApiError {
-  const detail = `${MAX_FILES} files are stored: delete some that are no longer needed.`;
-  return new ApiError('storage-full', detail, { limit: MAX_FILES, actual });
-}
-
-function noRoom(stored: number, more: number): ApiError | undefined {
-  const actual = stored + more;
-  if (actual <= MAX_STORED_BYTES) return undefined;
-  const detail = `Files of ${stored} bytes are stored, and at most ${MAX_STORED_BYTES} are: delete some that are no longer needed.`;
-  return new ApiError('storage-full', detail, { limit: MAX_STORED_BYTES, actual });
 }

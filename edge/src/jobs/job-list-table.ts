@@ -1,5 +1,11 @@
 /** The jobs of one owner in its object's SQLite: which there are, not how they are. */
-import type { IndexPage, JobKind, ListedJob, PageOrder } from './job-index-contract.ts';
+import type {
+  IndexPage,
+  JobKind,
+  ListedJob,
+  NotedResults,
+  PageOrder,
+} from './job-index-contract.ts';
 
 type Row = { number: number; id: string; kind: JobKind; created_at: number; delete_at: number };
 
@@ -12,8 +18,14 @@ export class JobListTable {
 
   create(): void {
     this.#sql.exec(
-      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER)',
+      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER, result_bytes INTEGER NOT NULL DEFAULT 0)',
     );
+    // That of an earlier version has no such column.
+    const [table] = this.#sql
+      .exec<{ sql: string }>("SELECT sql FROM sqlite_master WHERE name = 'jobs'")
+      .toArray();
+    if (table?.sql.includes('result_bytes')) return;
+    this.#sql.exec('ALTER TABLE jobs ADD COLUMN result_bytes INTEGER NOT NULL DEFAULT 0');
   }
 
   /** The same one again changes nothing. */
@@ -66,6 +78,29 @@ export class JobListTable {
     this.#sql.exec(
       'UPDATE jobs SET delete_at = MIN(delete_at, ?) WHERE number IN (SELECT number FROM jobs WHERE is_open = 0 ORDER BY number LIMIT ?)',
       ...[now, count],
+    );
+  }
+
+  /** Bytes of the results of jobs whose time is not over. @param which `open`: only of those that had not ended */
+  resultBytes(now: number, which: 'all' | 'open' = 'all'): number {
+    const sql =
+      'SELECT COALESCE(SUM(result_bytes), 0) AS n FROM jobs WHERE delete_at > ? AND is_open >= ?';
+    return this.#sql.exec<{ n: number }>(sql, ...[now, which === 'open' ? 1 : 0]).one().n;
+  }
+
+  noteResults(id: string, { bytes, hasEnded }: NotedResults): void {
+    this.#sql.exec('UPDATE jobs SET result_bytes = ? WHERE id = ?', ...[bytes, id]);
+    if (hasEnded) this.close(id);
+  }
+
+  /** The time of some is over now, so that results of so many bytes go: the oldest of those that have ended and have any. */
+  expireResults(bytes: number, now: number): void {
+    if (bytes <= 0) return;
+    this.#sql.exec(
+      `UPDATE jobs SET delete_at = ? WHERE number IN (SELECT number FROM (
+        SELECT number, SUM(result_bytes) OVER (ORDER BY number) - result_bytes AS older FROM jobs
+        WHERE is_open = 0 AND result_bytes > 0 AND delete_at > ?) WHERE older < ?)`,
+      ...[now, now, bytes],
     );
   }
 

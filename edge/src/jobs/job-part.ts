@@ -225,10 +225,10 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   #report(): PartReport {
     const { state } = this.#table;
     if (state === null) throw new Error('the part was not begun');
-    const { tally, order, isClosed } = state;
+    const { tally, order, isClosed, resultBytes } = state;
     const { completed, failed, canceled, seconds } = tally;
     const usage = { prompt_tokens: tally.promptTokens, completion_tokens: tally.completionTokens };
-    return { part: order.part, completed, failed, canceled, usage, seconds, isClosed };
+    return { part: order.part, completed, failed, canceled, usage, seconds, isClosed, resultBytes };
   }
 
   #fate(): CommitReply['state'] {

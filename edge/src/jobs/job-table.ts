@@ -11,6 +11,7 @@ import {
   type ResultState,
 } from './contract.ts';
 import type { InputPlace } from './input-lines.ts';
+import type { NotedResults } from './job-index-contract.ts';
 
 /** Where reading of the input has come to, and how many lines and items there were. */
 export type Cursor = { line: number; items: number } & InputPlace;
@@ -28,6 +29,8 @@ export type JobRecord = {
   isEmptied?: true;
   /** Tokens that were written down in the use of its sender; none where it is not there. */
   noted?: JobUsage;
+  /** What the object of its owner knows of its results. */
+  notedResults?: NotedResults;
 };
 
 export type JobTime =
@@ -43,7 +46,13 @@ export type JobTime =
 /** A part as its job knows it. */
 export type KnownPart = { part: number; items: number };
 
-type Totals = JobCounts & { closed: number; parts: number; usage: JobUsage; seconds: number };
+type Totals = JobCounts & {
+  closed: number;
+  parts: number;
+  usage: JobUsage;
+  seconds: number;
+  resultBytes: number;
+};
 
 export class JobTable {
   readonly #storage: DurableObjectStorage;
@@ -52,9 +61,14 @@ export class JobTable {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     const { sql } = storage;
-    const isThere =
-      sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'job'").toArray()[0] !== undefined;
-    const [row] = isThere ? sql.exec<{ record: string }>('SELECT record FROM job').toArray() : [];
+    const [parts] = sql
+      .exec<{ sql: string }>("SELECT sql FROM sqlite_master WHERE name = 'part'")
+      .toArray();
+    // That of an earlier version has no such column.
+    if (parts?.sql.includes('result_bytes') === false) {
+      sql.exec('ALTER TABLE part ADD COLUMN result_bytes INTEGER DEFAULT 0');
+    }
+    const [row] = parts ? sql.exec<{ record: string }>('SELECT record FROM job').toArray() : [];
     this.#record = row === undefined ? null : JSON.parse(row.record);
   }
 
@@ -70,7 +84,7 @@ export class JobTable {
       sql.exec(
         `CREATE TABLE part (part INTEGER PRIMARY KEY, items INTEGER, ids BLOB, is_started INTEGER, is_ended INTEGER,
           heard_at INTEGER, completed INTEGER, failed INTEGER, canceled INTEGER, prompt_tokens INTEGER,
-          completion_tokens INTEGER, seconds REAL, is_closed INTEGER)`,
+          completion_tokens INTEGER, seconds REAL, is_closed INTEGER, result_bytes INTEGER)`,
       );
       sql.exec('CREATE TABLE error (number INTEGER PRIMARY KEY, record TEXT)');
       sql.exec('INSERT INTO job VALUES (1, ?)', JSON.stringify(record));
@@ -97,7 +111,7 @@ export class JobTable {
   addPart({ part, items }: KnownPart, ids: Uint8Array<ArrayBuffer>, cursor: Cursor): void {
     this.#storage.transactionSync(() => {
       this.#storage.sql.exec(
-        'INSERT OR REPLACE INTO part VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)',
+        'INSERT OR REPLACE INTO part VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)',
         ...[part, items, ids.buffer],
       );
       this.update({ cursor });
@@ -180,15 +194,15 @@ export class JobTable {
 
   /** What a part says of itself. A report that was overtaken by a later one takes nothing back. */
   hear(
-    { part, completed, failed, canceled, usage, seconds, isClosed }: PartReport,
+    { part, completed, failed, canceled, usage, seconds, isClosed, resultBytes = 0 }: PartReport,
     now: number,
   ): void {
     this.#storage.sql.exec(
       `UPDATE part SET heard_at = ?, completed = max(completed, ?), failed = max(failed, ?), canceled = max(canceled, ?),
         prompt_tokens = max(prompt_tokens, ?), completion_tokens = max(completion_tokens, ?), seconds = max(seconds, ?),
-        is_closed = max(is_closed, ?) WHERE part = ?`,
+        is_closed = max(is_closed, ?), result_bytes = max(result_bytes, ?) WHERE part = ?`,
       ...[now, completed, failed, canceled, usage.prompt_tokens, usage.completion_tokens, seconds],
-      ...[isClosed ? 1 : 0, part],
+      ...[isClosed ? 1 : 0, resultBytes, part],
     );
   }
 
@@ -198,7 +212,7 @@ export class JobTable {
         `SELECT COUNT(*) AS parts, COALESCE(SUM(items), 0) AS total, COALESCE(SUM(completed), 0) AS completed,
           COALESCE(SUM(failed), 0) AS failed, COALESCE(SUM(canceled), 0) AS canceled, COALESCE(SUM(is_closed), 0) AS closed,
           COALESCE(SUM(prompt_tokens), 0) AS prompt, COALESCE(SUM(completion_tokens), 0) AS completion,
-          COALESCE(SUM(seconds), 0) AS seconds FROM part`,
+          COALESCE(SUM(seconds), 0) AS seconds, COALESCE(SUM(result_bytes), 0) AS result_bytes FROM part`,
       )
       .one();
     const of = (name: string) => row[name] ?? 0;
@@ -211,6 +225,7 @@ export class JobTable {
       closed: of('closed'),
       usage: { prompt_tokens: of('prompt'), completion_tokens: of('completion') },
       seconds: of('seconds'),
+      resultBytes: of('result_bytes'),
     };
   }
 

@@ -24,8 +24,12 @@ import { JobServices } from './job-services.ts';
 import { snapshotOf } from './job-snapshot.ts';
 import { JobTable } from './job-table.ts';
 import { JobWork } from './job-work.ts';
+import { noteResults } from './note-results.ts';
 import { Rate } from './rate.ts';
 import { readingPlaces } from './reading-places.ts';
+
+/** When the object of its owner could not be asked. */
+const NOTE_AGAIN_MS = 60_000;
 
 export abstract class JobBase extends DurableObject<Env> implements JobObject, ReportingJob {
   readonly #table: JobTable;
@@ -92,9 +96,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (record === null || record.id !== id) return true;
     if (!ENDED.has(record.state)) return false;
     await this.#deleteItems();
-    this.#table.forget();
-    await this.ctx.storage.deleteAlarm();
-    await this.ctx.storage.deleteAll();
+    await this.#deleteRecord();
     return true;
   }
 
@@ -140,7 +142,14 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   /** Without another alarm, where it may. @returns whether it has ended */
   async #endNow(now: number): Promise<boolean> {
     if (this.#alarm.isWorking || !this.#work.endIfClosed(now)) return false;
-    await this.ctx.storage.deleteAlarm();
+    // First: it says its results again where this object is gone before it has.
+    const later = now + NOTE_AGAIN_MS;
+    await this.ctx.storage.setAlarm(later);
+    const isNoted = await noteResults(this.#table, this.#services.index);
+    // Another may be set meanwhile, by whoever deletes it.
+    if (isNoted && (await this.ctx.storage.getAlarm()) === later) {
+      await this.ctx.storage.deleteAlarm();
+    }
     return true;
   }
 
@@ -149,20 +158,31 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (record === null) return;
     await this.#alarm.run(`job-${record.id.slice(0, 32)}`, async () => {
       if (record.isPurged) {
-        await this.forget(record.id);
+        await this.#deleteItems();
+        // It counts until nothing is left; where this fails, all of it is done again.
+        await this.#services.index?.removeJob(record.id);
+        await this.#deleteRecord();
         return null;
       }
       if (isUnread(this.#table)) await this.#deleteItems();
       const next = await this.#work.step();
       const { outbox } = this.#services;
       await outbox?.deliver();
-      const times = [next, outbox?.nextAt() ?? null].filter((time) => time !== null);
+      const isNoted = await noteResults(this.#table, this.#services.index);
+      const noteAt = isNoted ? null : Date.now() + NOTE_AGAIN_MS;
+      const times = [next, outbox?.nextAt() ?? null, noteAt].filter((time) => time !== null);
       return times.length > 0 ? Math.min(...times) : null;
     });
   }
 
   async #deleteItems(): Promise<void> {
     await deleteItems(this.#table, this.#services.bucket, this.#services.parts);
+  }
+
+  async #deleteRecord(): Promise<void> {
+    this.#table.forget();
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
   }
 
   #snapshot(): JobSnapshot {

@@ -1,0 +1,94 @@
+/** Results of one owner's jobs: which job is added, and which are deleted for it. */
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { beforeEach, expect, it, vi } from 'vitest';
+import { valueFrom } from '../predictions/contract.ts';
+import type { JobIndex } from './job-index.ts';
+import { type JobRoom, ROOM_OF } from './job-index-contract.ts';
+
+const { JOB_INDEX } = env as unknown as { JOB_INDEX: DurableObjectNamespace<JobIndex> };
+const GIB = 2 ** 30;
+
+let index: DurableObjectStub<JobIndex>;
+beforeEach(() => {
+  index = JOB_INDEX.get(JOB_INDEX.newUniqueId());
+});
+
+const add = (id: string, room: JobRoom) => {
+  const now = Date.now();
+  return index.addJob({ id, kind: 'job', createdAt: now, deleteAt: now + 3_600_000 }, room);
+};
+
+/** Jobs with so many GiB of results each. */
+async function addAll(jobs: Record<string, number>, room: JobRoom, hasEnded = true): Promise<void> {
+  for (const id of Object.keys(jobs)) valueFrom(await add(id, room));
+  for (const [id, size] of Object.entries(jobs)) {
+    await index.noteResults(id, { bytes: size * GIB, hasEnded });
+  }
+}
+
+async function ids(): Promise<string[] | undefined> {
+  await runDurableObjectAlarm(index);
+  const page = await index.listJobs('job', { after: null, limit: 50, oldestFirst: true });
+  return page?.entries.map(({ id }) => id);
+}
+
+it('adds no job of a key whose results have the bound, until some are deleted', async () => {
+  await addAll({ a: 1000, b: 24 }, ROOM_OF.key);
+  expect(await add('c', ROOM_OF.key)).toMatchObject({
+    problem: {
+      type: '/problems/storage-full',
+      status: 429,
+      limit: 1024 * GIB,
+      actual: 1024 * GIB,
+      detail: expect.stringContaining('purge=true'),
+    },
+  });
+  await index.noteResults('b', { bytes: 0, hasEnded: true });
+  expect(await add('c', ROOM_OF.key)).toEqual({ value: null });
+  await index.noteResults('c', { bytes: 24 * GIB, hasEnded: false });
+  expect(await add('d', ROOM_OF.key)).toMatchObject({ problem: { status: 429 } });
+  await index.removeJob('a');
+  expect(await add('d', ROOM_OF.key)).toEqual({ value: null });
+});
+
+it('deletes the oldest of an address that have ended and have results, until the rest is below the bound', async () => {
+  await addAll({ running: 3 }, ROOM_OF.address, false);
+  await addAll({ empty: 0, a: 5, b: 5, c: 5, d: 7 }, ROOM_OF.address);
+  valueFrom(await add('next', ROOM_OF.address));
+  // Without a there are 20 GiB, which is the bound itself.
+  await vi.waitFor(async () => expect(await ids()).toEqual(['running', 'empty', 'c', 'd', 'next']));
+  valueFrom(await add('another', ROOM_OF.address));
+  expect(await ids()).toEqual(['running', 'empty', 'c', 'd', 'next', 'another']);
+});
+
+it('adds no job of an address where those that have not ended have the bound', async () => {
+  await addAll({ a: 12, b: 8 }, ROOM_OF.address, false);
+  const problem = { status: 429, limit: 20 * GIB, actual: 20 * GIB };
+  expect(await add('c', ROOM_OF.address)).toMatchObject({ problem });
+  await index.noteResults('a', { bytes: 12 * GIB, hasEnded: true });
+  expect(await add('c', ROOM_OF.address)).toEqual({ value: null });
+  await vi.waitFor(async () => expect(await ids()).toEqual(['b', 'c']));
+});
+
+it('counts a job that says its end out, so that nobody has to ask it', async () => {
+  await addAll({ a: 1 }, ROOM_OF.key);
+  expect(await index.hasJob('a')).toBe(false);
+});
+
+it('goes on with the jobs of an earlier version, whose results were not counted', async () => {
+  valueFrom(await add('a', ROOM_OF.key));
+  await runInDurableObject(index, (_, { storage }) => {
+    storage.sql.exec('ALTER TABLE jobs DROP COLUMN result_bytes');
+  });
+  await runInDurableObject(index, (_, state) => state.abort('deployed')).catch(() => {});
+  index = JOB_INDEX.get(index.id);
+  await index.noteResults('a', { bytes: 1024 * GIB, hasEnded: true });
+  expect(await add('b', ROOM_OF.key)).toMatchObject({ problem: { actual: 1024 * GIB } });
+  // One that was never there is not listed for it, and leaves nothing behind.
+  const unused = JOB_INDEX.get(JOB_INDEX.newUniqueId());
+  await unused.noteResults('a', { bytes: 1, hasEnded: true });
+  await runInDurableObject(unused, (_, { storage }) => {
+    expect(storage.sql.exec('SELECT name FROM sqlite_master').toArray()).toEqual([]);
+  });
+});
