@@ -74,7 +74,9 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     const { raw: request } = c.req;
     await next();
     // Before the reply: after it, whatever is still sent breaks the connection.
-    if (isLeftUnread(request)) await drainBody(request, deps.config.deadlineMs);
+    if (isLeftUnread(request)) {
+      await drainBody(request, deps.config.deadlineMs, clientOf(request.headers, deps.config));
+    }
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
     showLimits(c);
   });

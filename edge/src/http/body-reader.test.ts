@@ -56,7 +56,7 @@ it('whoever reads a body reads few pieces of it, and waits with one timer for ea
   const options = { maxHeldBytes: 2 ** 24, client: 'bytewise' };
   expect(await readLimited({ body: whole.body, headers }, 3000, options)).toHaveLength(2500);
   const refused = bytewise(2500);
-  await drainBody({ body: refused.body as Request['body'] }, 5000);
+  await drainBody({ body: refused.body as Request['body'] }, 5000, 'refused');
   await Promise.all([upload.sent, whole.sent, refused.sent]);
 });
 

@@ -3,7 +3,7 @@
  * that judged by itself could be an image's for what is read as a form of a thousand fields.
  */
 import type * as z from 'zod/mini';
-import { inPieces } from '../pauses.ts';
+import type { Steps } from '../pauses.ts';
 import {
   type BodyCost,
   formCost,
@@ -24,15 +24,15 @@ type Members = Record<string, unknown>;
 
 /** Made by the functions below alone, each of which has both of one kind. */
 export type Reading<T> = {
-  /** Some megabytes are looked at in pieces: that takes tens of milliseconds, before any turn. */
-  cost: () => BodyCost | Promise<BodyCost>;
+  /** To look at some megabytes takes tens of milliseconds, before any turn. */
+  cost: () => Steps<BodyCost>;
   /** @throws ApiError for what is wrong with the body */
   read: () => T;
 };
 
 /** Of a body that is an image as a whole: nothing of it is read here. */
 export function asImage(image: Bytes): Reading<{ image: Bytes; members?: never }> {
-  return { cost: () => imageCost(image), read: () => ({ image }) };
+  return { cost: () => known(imageCost(image)), read: () => ({ image }) };
 }
 
 /** @param nullable names of members that may be null, where that says something */
@@ -42,7 +42,7 @@ export function asJson(
   nullable: readonly string[] = [],
 ): Reading<{ members: Members; image?: never }> {
   return {
-    cost: () => inPieces(jsonCost(body, charset)),
+    cost: () => jsonCost(body, charset),
     read: () => ({ members: parseJsonObject(body, charset, nullable) }),
   };
 }
@@ -54,7 +54,7 @@ export function asForm(
   schema: z.core.$ZodType,
 ): Reading<{ members: Members; image?: never }> {
   return {
-    cost: () => inPieces(formCost(body, boundary)),
+    cost: () => formCost(body, boundary),
     read: () => ({ members: readMultipart(body, boundary, schema) }),
   };
 }
@@ -62,7 +62,7 @@ export function asForm(
 /** The parts of such a form. */
 export function asParts(body: Bytes, boundary: string | undefined): Reading<Part[]> {
   return {
-    cost: () => inPieces(formCost(body, boundary)),
+    cost: () => formCost(body, boundary),
     read: () => parseMultipart(body, boundary),
   };
 }
@@ -74,7 +74,7 @@ export function asUrlEncoded(
   schema: z.core.$ZodType,
 ): Reading<{ members: Members; image?: never }> {
   return {
-    cost: () => inPieces(urlEncodedCost(body)),
+    cost: () => urlEncodedCost(body),
     read: () => {
       const entries = parseUrlEncoded(body, charset);
       const members = entries.map(([name, value]) => [name, withLineFeeds(value)] as const);
@@ -86,7 +86,13 @@ export function asUrlEncoded(
 /** Of a body that is the address of an image, as it seems. */
 export function asAddress(body: Bytes): Reading<{ url: string; body: Bytes }> {
   return {
-    cost: () => textCost(body),
+    cost: () => known(textCost(body)),
     read: () => ({ url: new TextDecoder().decode(body), body }),
   };
+}
+
+/** What needs no look. */
+// biome-ignore lint/correctness/useYield: there is nothing to do before it.
+function* known(cost: BodyCost): Steps<BodyCost> {
+  return cost;
 }

@@ -24,28 +24,50 @@ function endless(bytes: number, betweenMs: number) {
 
 it('who sends slowly is left long before the deadline', async () => {
   const { body, state } = endless(4096, 50);
-  await drainBody({ body }, 3_600_000);
+  await drainBody({ body }, 3_600_000, 'drained');
   expect(state.isLeft).toBe(true);
 });
 
 it('who sends fast is read, up to a bound', async () => {
   const { body, state } = endless(2 ** 20, 10);
-  await drainBody({ body }, 3_600_000);
+  await drainBody({ body }, 3_600_000, 'drained');
   expect(state.isLeft).toBe(true);
   expect(state.pieces).toBeGreaterThanOrEqual(128);
 });
 
-it('as many are read at a time as an isolate has room for, and the rest is left at once', async () => {
-  const reads: Promise<void>[] = [];
-  const bodies = Array.from({ length: 1024 }, () => new TransformStream<Uint8Array, Uint8Array>());
-  for (const { readable } of bodies) {
-    reads.push(drainBody({ body: readable as Request['body'] }, 3_600_000));
-  }
+/** So many bodies of which nothing comes, each of the client that its number has. */
+function waitingBodies(count: number, clientOf: (number: number) => string) {
+  const bodies = Array.from({ length: count }, () => new TransformStream<Uint8Array, Uint8Array>());
+  const reads = bodies.map(({ readable }, number) =>
+    drainBody({ body: readable as Request['body'] }, 3_600_000, clientOf(number)),
+  );
+  const end = async () => {
+    for (const { writable } of bodies) writable.close().catch(() => {});
+    await Promise.all(reads);
+  };
+  return { end };
+}
+
+/** Whether one more is read. */
+async function isDrained(client: string): Promise<boolean> {
   const { body } = new Response('the rest of a body');
-  await drainBody({ body }, 3_600_000);
-  expect(body?.locked).toBe(false);
-  for (const { writable } of bodies) writable.close().catch(() => {});
-  await Promise.all(reads);
-  await drainBody({ body }, 3_600_000);
-  expect(body?.locked).toBe(true);
+  await drainBody({ body }, 3_600_000, client);
+  return body?.locked ?? false;
+}
+
+it('as many are read at a time as an isolate has room for, and the rest is left at once', async () => {
+  const { end } = waitingBodies(1024, (number) => `${number}`);
+  expect(await isDrained('another')).toBe(false);
+  await end();
+  expect(await isDrained('another')).toBe(true);
+});
+
+it('one client has half of that, and those whom nobody tells apart have all of it', async () => {
+  const greedy = waitingBodies(600, () => 'greedy');
+  expect(await isDrained('greedy')).toBe(false);
+  expect(await isDrained('another')).toBe(true);
+  await greedy.end();
+  const unnamed = waitingBodies(600, () => 'unnamed');
+  expect(await isDrained('unnamed')).toBe(true);
+  await unnamed.end();
 });

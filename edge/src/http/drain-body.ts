@@ -3,6 +3,7 @@
  * then report that instead of the reply, or send all of it again.
  */
 
+import { isUnnamed } from '../turns/unnamed.ts';
 import { bodyReader } from './body-reader.ts';
 
 /** Who sends more than this is cut off: it is not worth its transfer. */
@@ -14,10 +15,10 @@ const MOST_MS = 10_000;
  */
 const LOOK_MS = 1000;
 const LEAST_BYTES = 2 ** 18;
-/** Bodies that are read so at a time: of more, the rest is left at once. */
+/** Bodies that are read so at a time, half of them of one client: of more, the rest is left at once. */
 const MOST_AT_A_TIME = 1024;
 /** Until when each counts, milliseconds since the epoch: a request may be stopped without its `finally`. */
-const drained = new Set<{ until: number }>();
+const drained = new Set<{ client: string; until: number }>();
 
 /** Whether there is a body that nobody has begun to read, of a length that is worth reading. */
 export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
@@ -25,13 +26,18 @@ export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
   return body !== null && !bodyUsed && !body.locked && declared <= MOST_BYTES;
 }
 
-/** Never rejects. @param ms after which the rest is left */
-export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Promise<void> {
-  if (body === null) return;
-  const now = Date.now();
-  for (const other of drained) if (other.until < now) drained.delete(other);
-  if (drained.size >= MOST_AT_A_TIME) return;
-  const place = { until: now + Math.min(ms, MOST_MS) };
+/**
+ * Never rejects.
+ * @param ms after which the rest is left
+ * @param client who sends it
+ */
+export async function drainBody(
+  { body }: Pick<Request, 'body'>,
+  ms: number,
+  client: string,
+): Promise<void> {
+  if (body === null || !hasRoom(client)) return;
+  const place = { client, until: Date.now() + Math.min(ms, MOST_MS) };
   drained.add(place);
   const reader = bodyReader(body);
   const leave = () => void reader.cancel().catch(() => {});
@@ -55,4 +61,15 @@ export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Pr
     clearTimeout(watch);
     drained.delete(place);
   }
+}
+
+function hasRoom(client: string): boolean {
+  const now = Date.now();
+  let own = 0;
+  for (const other of drained) {
+    if (other.until < now) drained.delete(other);
+    else if (other.client === client) own++;
+  }
+  const isOver = !isUnnamed(client) && own >= MOST_AT_A_TIME / 2;
+  return drained.size < MOST_AT_A_TIME && !isOver;
 }

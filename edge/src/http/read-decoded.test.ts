@@ -1,7 +1,8 @@
+import { brotliCompressSync } from 'node:zlib';
 import { afterEach, expect, it, vi } from 'vitest';
 import { newImage, startEdge } from '../testing/edge.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
-import { asJson } from './body-reading.ts';
+import { asJson, type Reading } from './body-reading.ts';
 import { holdBody } from './held-bodies.ts';
 import { readDecoded } from './read-decoded.ts';
 
@@ -63,6 +64,80 @@ it('texts are made tokens of a turn at a time', async () => {
   expect(reply.status).toBe(200);
   // That of the request, and one after each 25,000 characters.
   expect(asked.map(isDear)).toEqual([true, true, true]);
+});
+
+const LIMITS = { maxHeldBytes: 2 ** 24, deadlineMs: 30_000, waitUntil: () => {} };
+
+/** Reads bodies all at once. @returns what happens to each, in its order */
+async function happenings(bodies: readonly BodyInit[], headers = {}): Promise<string[]> {
+  const happened: string[] = [];
+  const readingOf = (name: string): Reading<null> => {
+    happened.push(`${name} is there`);
+    return {
+      *cost() {
+        for (let step = 0; step < 4; step++) {
+          happened.push(`${name} is looked at`);
+          yield 2 ** 15;
+        }
+        happened.push(`${name} has a price`);
+        return { ms: 0, remedy: '' };
+      },
+      read: () => null,
+    };
+  };
+  const reads = bodies.map(async (body, number) => {
+    const request = new Request('http://edge.test', { method: 'POST', body, headers });
+    const limits = { ...LIMITS, client: `sends ${number}` };
+    await readDecoded(request, 2 ** 22, limits, () => readingOf(`${number}`));
+  });
+  await Promise.all(reads);
+  return happened;
+}
+
+const LOOKS = ['at', 'at', 'at', 'at', 'price'];
+const ONE_BY_ONE = ['there', ...LOOKS, 'there', ...LOOKS, 'there', ...LOOKS];
+const lastWords = (happened: string[]) => happened.map((what) => what.split(' ').at(-1));
+
+it('few bytes that become many take turns, and are in memory one at a time until they count', async () => {
+  const asked = turnsTaken();
+  const coded = brotliCompressSync('x'.repeat(2 ** 20));
+  expect(coded.length).toBeLessThan(100);
+  const happened = await happenings([coded, coded, coded], { 'content-encoding': 'br' });
+  expect(lastWords(happened)).toEqual(ONE_BY_ONE);
+  expect(asked.map(isDear)).toEqual([true, true, true]);
+});
+
+it('what inflates counts as memory before it is looked at', async () => {
+  turnsTaken();
+  const coded = brotliCompressSync('x'.repeat(2 ** 20));
+  const request = new Request('http://edge.test', {
+    method: 'POST',
+    body: coded,
+    headers: { 'content-encoding': 'br' },
+  });
+  const others = holdBody(2 ** 20, { client: 'others', ms: 60_000 });
+  others.add(2 ** 20);
+  const limits = { ...LIMITS, maxHeldBytes: 2 ** 20, client: 'inflates' };
+  const readingOf = vi.fn();
+  await expect(readDecoded(request, 2 ** 22, limits, readingOf)).rejects.toMatchObject({
+    slug: 'overloaded',
+  });
+  expect(readingOf).not.toHaveBeenCalled();
+  others.close();
+});
+
+it('what stays short when it is inflated takes no turn', async () => {
+  const asked = turnsTaken();
+  const coded = brotliCompressSync('x'.repeat(60_000));
+  await happenings([coded, coded], { 'content-encoding': 'br' });
+  expect(asked.filter(isDear)).toEqual([]);
+});
+
+it('long bodies are looked at one at a time', async () => {
+  const long = 'x'.repeat(2 ** 17);
+  const happened = await happenings([long, long, long]);
+  const looked = happened.filter((what) => !what.endsWith('there'));
+  expect(lastWords(looked)).toEqual([...LOOKS, ...LOOKS, ...LOOKS]);
 });
 
 it('a body counts while it waits for its turn, beyond the deadline of its upload', async () => {

@@ -40,7 +40,8 @@ export async function readLimited(
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
   const held = given ?? holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS, signal });
-  held.begin();
+  // Whoever asked for what a host sends holds a place of its own.
+  if (!(source instanceof Response)) held.begin();
   const reader = bodyReader(source.body);
   try {
     const reading = held.during(collect(reader, limit, declared, held));

@@ -27,8 +27,6 @@ export type TurnLimits = Pick<Config, 'deadlineMs'> & {
   claimedMs?: number;
 };
 
-type Options = { counts?: number; onWait?: () => void };
-
 export class RequestTurns {
   readonly #request: Request;
   readonly #limits: TurnLimits;
@@ -48,20 +46,17 @@ export class RequestTurns {
 
   /**
    * Resolves when a piece of work may be done.
-   * @param counts what of it counts for what its client does in a second
-   * @param onWait called before it waits
    * @throws as `DearWork.turn`
    */
-  async before({ ms: cost, remedy }: BodyCost, { counts = cost, onWait = () => {} }: Options = {}) {
+  async before({ ms: cost, remedy }: BodyCost): Promise<void> {
     // Of an item of a job: objects may not wait for one another.
     if (this.#request instanceof WholeRequest) return;
     const { client, work, waitUntil, deadlineMs } = this.#limits;
     const ms = this.#claimedMs + cost;
-    if (dearWork.passes(client, ms, counts)) {
-      this.#claimedMs += counts;
+    if (dearWork.passes(client, ms, cost)) {
+      this.#claimedMs += cost;
       return;
     }
-    onWait();
     // What is asked for has to be done as well before the deadline.
     const left = WAITING * deadlineMs - (Date.now() - this.#startedAt);
     const longestMs = Math.max(left, SHORTEST_WAIT_MS);

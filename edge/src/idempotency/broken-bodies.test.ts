@@ -124,3 +124,23 @@ it('the next one runs where the first was refused before its body was read', asy
   expect((await first.reply).status).toBe(413);
   expect((await second).status).toBe(200);
 });
+
+it('what a refused one still sends is read before it has its reply', async () => {
+  let pieces = 0;
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        if (++pieces === 4) controller.close();
+        else controller.enqueue(new Uint8Array(2 ** 16));
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const headers = {
+    'content-type': 'image/tape',
+    'content-encoding': 'unknown',
+    'idempotency-key': crypto.randomUUID(),
+  };
+  const refused = await edge.request('/v1/captions', { method: 'POST', headers, body });
+  expect([refused.status, pieces]).toEqual([415, 4]);
+});

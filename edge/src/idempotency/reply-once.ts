@@ -3,6 +3,7 @@ import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
 import type { Deletions } from '../deletion/deletions.ts';
+import { drainBody, isLeftUnread } from '../http/drain-body.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { longestMs } from '../http/read-stream.ts';
@@ -228,20 +229,23 @@ class RequestRun implements Run {
   };
 
   async #reply(): Promise<RunReply> {
-    const { request, handle, images, named, toReply } = this.#once;
+    const { request, handle, images, named, toReply, caller } = this.#once;
     const { url, method, headers } = request;
     const { body, digest, giveUp } = hashedBody(request);
     this.#digest.resolve(digest);
     let isPassing = false;
     let response: Response;
+    // Without the signal of the client: a reply that is the key's goes on when the client is gone.
+    const passedOn = new Request(url, { method, headers, body });
     try {
-      // Without the signal of the client: a reply that is the key's goes on when the client is gone.
-      response = await handle(new Request(url, { method, headers, body }));
+      response = await handle(passedOn);
     } catch (thrown) {
       const error = ApiError.from(thrown);
       isPassing = PASSING.has(error.slug);
       response = toReply(error);
     }
+    // As without a key: that of the client is being read from the beginning.
+    if (isLeftUnread(passedOn)) await drainBody(passedOn, this.#limits.ms, caller);
     giveUp();
     const { readable, writable } = new IdentityTransformStream();
     const source = response.body ?? new Blob([]).stream();

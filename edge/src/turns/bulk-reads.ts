@@ -143,3 +143,9 @@ export const bulkReads = new BulkReads();
  * anything, so that a place that is taken for longer is that of a request that was stopped.
  */
 export const resultReads = new BulkReads(4, Date.now, { burst: 1, leaseMs: 100 });
+
+/**
+ * Long bodies in which somebody looks for what they cost, in pieces with pauses: one at a time, clients by turns. What was stopped in
+ * its midst is over after a second.
+ */
+export const bodyLooks = new BulkReads(1, Date.now, { burst: 1 });
