@@ -108,6 +108,39 @@ describe('a client with many requests', () => {
     expect(wideBefore.length).toBeLessThanOrEqual(3);
   });
 
+  it('as wide as all slots keeps those that were served beside them behind no images that come then', async () => {
+    const setup = new EngineSetup();
+    const all: Generation = { config: { n: 8, temperature: 1, seed: 3, ...exactly(LONG) } };
+    const about = (id: number): Generation => ({
+      source: { kind: 'pixels', key: String(id), pixels: Float32Array.of(1, 2) },
+    });
+    let last = 0;
+    const keep = (ids: number[], most: number, make: (id: number) => Generation, who: string) => {
+      while (ids.filter((id) => !setup.ended.includes(id)).length < most) {
+        ids.push(++last);
+        setup.submit(last, { ...make(last), ...by(who) });
+      }
+    };
+    const [wides, texts, images] = [[], [], []] as [number[], number[], number[]];
+    for (let i = 0; i < 400; i++) {
+      keep(wides, 2, () => all, 'greedy');
+      keep(texts, 4, () => light, 'team');
+      await setup.engine.advance();
+    }
+    for (const id of [...wides, ...texts]) setup.engine.cancel(id);
+    const encoded = setup.encode.mock.calls.length;
+    keep(images, 30, (id) => ({ config: exactly(1), ...about(id) }), 'greedy');
+    setup.submit(++last, { ...light, ...about(last), ...by('team') });
+    const own = last;
+    while (!setup.ended.includes(own)) {
+      keep(images, 30, (id) => ({ config: exactly(1), ...about(id) }), 'greedy');
+      await setup.engine.advance();
+      if (setup.encode.mock.calls.length > encoded + 100) break;
+    }
+    expect(texts.length).toBeGreaterThan(100);
+    expect(setup.encode.mock.calls.length - encoded).toBeLessThanOrEqual(16);
+  });
+
   it('that gave them up while they waited comes no later for it', async () => {
     const setup = new EngineSetup({ maxSlots: 1 });
     setup.submit(100, { config: exactly(LONG), ...by('other') });

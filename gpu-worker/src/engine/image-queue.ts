@@ -76,7 +76,6 @@ export class ImageQueue {
     }
     if (pixels === undefined) throw new Error('there is no image to encode');
     this.#toEncode.push({ request, pixels, turn });
-    this.#toEncode.sort(byTurn);
   }
 
   /** Removes a request, wherever it waits. @returns it, where it waited */
@@ -138,6 +137,9 @@ export class ImageQueue {
 
   #firstTask(mayRun: MayRun): EncodeTask | CompareTask | null {
     const [toEncode, toCompare] = [this.#toEncode, this.#toCompare];
+    // Anew, as a ticket may have come to be later.
+    toEncode.sort(byTurn);
+    toCompare.sort(byTurn);
     const rank = Math.min(...[toEncode, toCompare].map(([task]) => task?.turn.rank ?? Infinity));
     const isNext = ({ request, turn }: EncodeTask | CompareTask) =>
       turn.rank === rank && (rank > 0 || mayRun(request.client));
@@ -148,7 +150,6 @@ export class ImageQueue {
 
   #enqueueComparison(comparison: Comparison, turn: Ticket): void {
     this.#toCompare.push({ request: comparison.request, comparison, turn });
-    this.#toCompare.sort(byTurn);
   }
 }
 

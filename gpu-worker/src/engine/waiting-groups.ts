@@ -13,13 +13,13 @@ export class WaitingGroups {
   }
 
   get inOrder(): readonly SequenceGroup[] {
-    return this.#groups;
+    // Anew, as a ticket may have come to be later.
+    return this.#groups.sort((a, b) => compareTickets(a.request.ticket, b.request.ticket));
   }
 
   add(group: SequenceGroup): void {
     this.#kv.track(group);
     this.#groups.push(group);
-    this.#groups.sort((a, b) => compareTickets(a.request.ticket, b.request.ticket));
   }
 
   /** Removes those that begin. */

@@ -119,6 +119,36 @@ describe('which image is decoded next', () => {
     );
   });
 
+  it('a client of slow images holds time up for none that is served beside it, when another one comes', () => {
+    const { fair, join } = queue();
+    const bounds = { processes: 2, totalMemory: 2 ** 40 };
+    const running: (Named & { ends: number })[] = [];
+    let waiting: Named[] = [];
+    let begun = 0;
+    const keep = (client: string, most: number) => {
+      const own = waiting.filter((image) => image.client === client).length;
+      for (let i = own; i < most; i++) waiting.push(join(client, client));
+    };
+    // A slow image takes as long as forty of the others.
+    for (let now = 0; now < 8000; now++) {
+      for (const done of running.filter(({ ends }) => ends <= now)) {
+        running.splice(running.indexOf(done), 1);
+      }
+      keep('slow', 2);
+      if (now >= 4000) keep('second', 2);
+      keep('team', 1);
+      while (running.length < bounds.processes) {
+        const image = nextOf(waiting, running, bounds);
+        if (image === undefined) break;
+        waiting = waiting.filter((each) => each !== image);
+        fair.begin(image.ticket);
+        running.push({ ...image, ends: now + (image.client === 'team' ? 1 : 40) });
+        if (now >= 4000 && image.client === 'team') begun++;
+      }
+    }
+    expect(begun).toBeGreaterThan(80);
+  });
+
   it('background images of a client count as its others', () => {
     const { fair, join } = queue();
     const job = { ...join('greedy', 'item'), ticket: jobTicket(fair) };

@@ -115,6 +115,39 @@ describe('the order of jobs', () => {
     expect(queue.join(caller('a'), 1).start).toBe(40);
   });
 
+  it('keeps time for nobody that waits: who is served meanwhile comes behind no newcomer for it', () => {
+    const queue = new FairQueue();
+    queue.begin(queue.join(caller('wide'), 8));
+    const blocked = queue.join(caller('wide'), 8);
+    for (let i = 0; i < 500; i++) queue.begin(queue.join(caller('team'), 1));
+    const newcomers = Array.from({ length: 30 }, () => queue.join(caller('new'), 1));
+    const next = queue.join(caller('team'), 1);
+    expect(compareTickets(blocked, next)).toBeLessThan(0);
+    const before = newcomers.filter((ticket) => compareTickets(ticket, next) < 0);
+    expect(before.length).toBeLessThanOrEqual(2);
+  });
+
+  it('owes a client that could not be served one job, and not all that it has sent', () => {
+    const queue = new FairQueue();
+    const own = Array.from({ length: 20 }, () => queue.join(caller('wide'), 8));
+    queue.begin(own.shift() as (typeof own)[number]);
+    for (let i = 0; i < 500; i++) queue.begin(queue.join(caller('team'), 1));
+    const other = queue.join(caller('other'), 8);
+    queue.begin(own.shift() as (typeof own)[number]);
+    const before = own.filter((ticket) => compareTickets(ticket, other) < 0);
+    expect(before.length).toBeLessThanOrEqual(1);
+    expect(own.map(({ start }) => start)).toEqual(own.map((_, i) => own[0]!.start + 8 * i));
+    expect(queue.join(caller('wide'), 1).start).toBe(own.at(-1)!.start + 8);
+  });
+
+  it('charges small jobs that pass a large one of their client, but not one upon the other', () => {
+    const queue = new FairQueue();
+    queue.join(caller('team'), 8);
+    for (let i = 0; i < 500; i++) queue.begin(queue.join(caller('team'), 1));
+    expect(queue.join(caller('new'), 1).start).toBeLessThanOrEqual(1);
+    expect(queue.join(caller('team'), 1).start).toBe(9);
+  });
+
   it('serves a waiting job although new clients keep coming', () => {
     const queue = new FairQueue();
     queue.begin(queue.join(caller('a'), 1));

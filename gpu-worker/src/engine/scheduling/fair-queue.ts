@@ -1,10 +1,10 @@
 /** The order of waiting jobs: interactive before background, and clients by turns within each. */
 import type { Caller } from '../protocol.ts';
 
-/** A job's place in the queue, the same until the job is done. `cost`: slots it needs. */
+/** A job's place in the queue. `cost`: slots it needs. */
 export type Ticket = {
   readonly rank: number;
-  /** In virtual time. */
+  /** In virtual time. It may come to be later while the job waits, when another one of its client begins. */
   readonly start: number;
   readonly cost: number;
   readonly arrival: number;
@@ -20,9 +20,12 @@ const RANKS: Record<Caller['priority'], number> = { interactive: 0, background: 
 /**
  * Start-time fair queueing (Goyal et al. 1996). A job starts, in virtual time, where its client's last one ended, but
  * not before now: a client that sends many jobs delays only itself. Virtual time advances with the work that is served,
- * divided by the number of waiting clients, so that newcomers cannot overtake a waiting job for ever. It never passes the first
- * job that waits: jobs do not always begin in their order (a small one has a place where a large one has none), and a client's last
- * that is served before its others would let those pass whoever comes next.
+ * divided by the number of waiting clients, so that newcomers cannot overtake a waiting job for ever.
+ *
+ * Jobs do not always begin in their order: a small one has a place where a large one has none. So that nobody gains by it,
+ * what a client is served moves time no further than to the first of its jobs that wait (those of others hold nothing up: time
+ * would stand still for all, and who is served meanwhile would come behind whoever joins then). Of a client's jobs that wait,
+ * only the first is ever owed a place before now; and its next job comes behind those that wait and one more, at most.
  *
  * Whoever joins begins or leaves.
  * @example
@@ -40,7 +43,7 @@ export class FairQueue {
     const line = this.#lines[rank] as Line;
     const start = line.startOf(client, slots);
     const ticket = { rank, start, cost: slots, arrival: this.#arrivals++ };
-    line.waiting.add(ticket);
+    line.waiting.set(ticket, { client, ticket });
     return ticket;
   }
 
@@ -58,7 +61,10 @@ export class FairQueue {
   begin(ticket: Ticket): void {
     this.#prepared.add(ticket);
     const line = this.#lines[ticket.rank] as Line;
-    if (line.waiting.delete(ticket)) line.advance(ticket);
+    const begun = line.waiting.get(ticket);
+    if (begun === undefined) return;
+    line.waiting.delete(ticket);
+    line.advance(begun);
   }
 
   /**
@@ -71,10 +77,13 @@ export class FairQueue {
   }
 }
 
+type Waiting = { readonly client: string; readonly ticket: Mutable<Ticket> };
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 /** The virtual time of one priority. */
 class Line {
   /** Those that have neither begun nor left. */
-  readonly waiting = new Set<Ticket>();
+  readonly waiting = new Map<Ticket, Waiting>();
   #now = 0;
   /** Where the last job of each client ends. */
   readonly #ends = new Map<string, number>();
@@ -91,11 +100,39 @@ class Line {
     else this.#ends.delete(client);
   }
 
-  advance({ start, cost }: Ticket): void {
+  advance({ client, ticket: { start, cost } }: Waiting): void {
+    const others = this.#othersOf(client);
     const served = Math.max(this.#now, start) + cost / Math.max(1, this.#ends.size);
-    let first = Number.POSITIVE_INFINITY;
-    for (const ticket of this.waiting) first = Math.min(first, ticket.start);
+    const first = others[0]?.start ?? Number.POSITIVE_INFINITY;
     this.#now = Math.max(this.#now, Math.min(served, first));
-    for (const [client, end] of this.#ends) if (end <= this.#now) this.#ends.delete(client);
+    const end = Math.max(this.#ends.get(client) ?? 0, this.#forgetCredit(others));
+    this.#ends.set(client, Math.min(end, this.#mostDebt(others) + cost));
+    for (const [each, end] of this.#ends) if (end <= this.#now) this.#ends.delete(each);
+  }
+
+  /** Those of a client that wait, the first in line first. */
+  #othersOf(client: string): Mutable<Ticket>[] {
+    const own: Mutable<Ticket>[] = [];
+    for (const each of this.waiting.values()) if (each.client === client) own.push(each.ticket);
+    return own.sort(compareTickets);
+  }
+
+  /**
+   * Time has passed a client that could not be served: all that it has sent would go before whoever comes next.
+   * @returns where the last one ends of those that move
+   */
+  #forgetCredit(others: readonly Mutable<Ticket>[]): number {
+    let next = this.#now;
+    for (const ticket of others) {
+      if (ticket.start >= next) break;
+      ticket.start = next;
+      next += ticket.cost;
+    }
+    return next;
+  }
+
+  /** Small jobs that pass a large one are charged, but not one upon the other: time stands still meanwhile, for their client alone. */
+  #mostDebt(others: readonly Ticket[]): number {
+    return others.reduce((most, { start, cost }) => Math.max(most, start + cost), this.#now);
   }
 }
