@@ -6,7 +6,11 @@ import { Pieces } from './pieces.ts';
 
 const [START_OF_IMAGE, END_OF_IMAGE, COMMENT] = [0xd8, 0xd9, 0xfe];
 /** A name that ends in zero, the section's number, and how many there are. */
+const PROFILE_NAME = 'ICC_PROFILE\0';
 const [NUMBER_AT, SECTION_HEADER_BYTES] = [12, 14];
+/** Sections that the decoder reads: from 1, up to the first that is missing. */
+const MOST_SECTIONS = 100;
+const MOST_SEGMENT_BYTES = 65_533;
 const APP0 = 0xe0;
 const [EXIF, PROFILE, ADOBE] = [APP0 + 1, APP0 + 2, APP0 + 14];
 const isApplication = (marker: number) => marker >= APP0 && marker <= 0xef;
@@ -70,22 +74,30 @@ function decidesPixels(marker: number): boolean {
 
 /** The decoder ignores a section without content. */
 function isOfProfile(section: Uint8Array): boolean {
-  return startsWith(section, 'ICC_PROFILE\0') && section.length > SECTION_HEADER_BYTES;
+  return startsWith(section, PROFILE_NAME) && section.length > SECTION_HEADER_BYTES;
 }
 
-/** Its sections, as they were numbered: the colors of CMYK are those of a profile, which may be a program that never ends. */
+/**
+ * The colors of CMYK are those of a profile, which may be a program that never ends.
+ * @returns what the decoder would read of the sections, without programs, in sections of our own: it reads what was checked, and nothing else
+ */
 function profileOf(sections: ReadonlyMap<number, Uint8Array>): Uint8Array[] {
-  const inOrder = [...sections].sort(([a], [b]) => a - b).map(([, section]) => section);
-  const whole = Buffer.concat(inOrder.map((section) => section.subarray(SECTION_HEADER_BYTES)));
-  const cleared = withoutPrograms(whole);
-  if (cleared === undefined) return [];
-  let at = 0;
-  return inOrder.map((section) => {
-    const copy = section.slice();
-    const { length } = section.subarray(SECTION_HEADER_BYTES);
-    copy.set(cleared.subarray(at, at + length), SECTION_HEADER_BYTES);
-    at += length;
-    return copy;
+  const parts: Uint8Array[] = [];
+  for (let number = 1; number <= MOST_SECTIONS; number++) {
+    const section = sections.get(number);
+    if (section === undefined) break;
+    parts.push(section.subarray(SECTION_HEADER_BYTES));
+  }
+  const profile = withoutPrograms(Buffer.concat(parts));
+  return profile === undefined ? [] : sectionsOf(profile);
+}
+
+function sectionsOf(profile: Uint8Array): Uint8Array[] {
+  const most = MOST_SEGMENT_BYTES - SECTION_HEADER_BYTES;
+  const count = Math.ceil(profile.length / most);
+  return Array.from({ length: count }, (_, i) => {
+    const head = Buffer.from([...Buffer.from(PROFILE_NAME), i + 1, count]);
+    return Buffer.concat([head, profile.subarray(i * most, (i + 1) * most)]);
   });
 }
 
