@@ -50,6 +50,21 @@ describe('background work', () => {
     expect(all.restMs).toBe(0);
   });
 
+  it('is held up by images for a moment in all, however many come', () => {
+    const { clock, share } = shareOf(0.25);
+    let ran = 0;
+    for (; clock.now < 10_000; clock.now++) {
+      if (clock.now % 50 === 0) share.expect();
+      if (share.restMs > 0) continue;
+      clock.now += 20;
+      share.ran(20);
+      ran++;
+    }
+    // 20 ms of work, 60 of rest, and 60 for images at most.
+    expect(ran).toBeGreaterThanOrEqual(70);
+    expect(ran).toBeLessThanOrEqual(126);
+  });
+
   it('is due ten seconds after the last who asked, however long it should rest', () => {
     const { clock, share } = shareOf(0.01);
     share.asked();

@@ -5,7 +5,7 @@
 
 /** So long after somebody has asked, others are expected. */
 const RECENT_MS = 10_000;
-/** Most images are decoded in less; longer than that the engine is not idle for one. */
+/** Most images are decoded in less; longer than that the engine is not idle for those that are, however many come. */
 const EXPECTED_MS = 60;
 
 export class BackgroundShare {
@@ -15,6 +15,8 @@ export class BackgroundShare {
   #askedAt = Number.NEGATIVE_INFINITY;
   #restsUntil = Number.NEGATIVE_INFINITY;
   #expectedUntil = Number.NEGATIVE_INFINITY;
+  /** When those that were expected first held up work that was due, since the last that ran. */
+  #heldSince: number | undefined;
 
   /** @param share of the time, more than 0; 1 rests never */
   constructor(share: number, now: () => number = () => performance.now()) {
@@ -35,6 +37,7 @@ export class BackgroundShare {
 
   /** To be called after an action that nobody waits for. @param ms that it took */
   ran(ms: number): void {
+    this.#heldSince = undefined;
     this.#restsUntil = this.#now() + ms * (1 / this.#share - 1);
   }
 
@@ -42,10 +45,15 @@ export class BackgroundShare {
   get restMs(): number {
     const now = this.#now();
     const recentUntil = this.#askedAt + RECENT_MS;
-    const restsUntil = Math.max(
-      this.#restsUntil,
-      this.#share < 1 ? this.#expectedUntil : -Infinity,
+    return Math.max(
+      0,
+      Math.min(Math.max(this.#restsUntil, this.#heldUntil(now)), recentUntil) - now,
     );
-    return Math.max(0, Math.min(restsUntil, recentUntil) - now);
+  }
+
+  #heldUntil(now: number): number {
+    if (this.#share >= 1 || now < this.#restsUntil || now >= this.#expectedUntil) return -Infinity;
+    this.#heldSince ??= now;
+    return Math.min(this.#expectedUntil, this.#heldSince + EXPECTED_MS);
   }
 }
