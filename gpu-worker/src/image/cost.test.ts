@@ -7,6 +7,7 @@ import { chunk } from '../../../test/support/large-png.ts';
 import { checkCost, type Header, memoryOf } from './cost.ts';
 import { openImage } from './decode.ts';
 import { tilesOf } from './frames.ts';
+import { avifOf, isAlpha, square } from './testing/avif-file.ts';
 
 const LIMITS = { maxBytes: 2e7, maxPixels: 5e7 };
 const PLAIN: Header = {
@@ -27,6 +28,19 @@ describe('what an image costs by its header', () => {
       'pixels of AVIF',
       { format: 'avif', width: 5001, height: 5000 },
       /5001 × 5000 pixels as AVIF; at most 25000000 in all .*JPEG \(at most 50000000\)/,
+    ],
+    [
+      'pixels of AVIF of premultiplied alpha',
+      { format: 'avif', isPremultiplied: true, channels: 4, width: 5000, height: 2501 },
+      /5000 × 2501 pixels as AVIF of premultiplied alpha; at most 12500000 in all /,
+    ],
+    [
+      'pixels of an interlaced PNG that is heavy twice',
+      {
+        ...{ isProgressive: true, isTurned: true, bytesPerSample: 2, channels: 4 },
+        ...{ width: 5000, height: 2501 },
+      },
+      /an interlaced PNG of 16 bits a channel with transparency, turned by EXIF; at most 12500000 /,
     ],
     [
       'pixels of an interlaced PNG',
@@ -190,6 +204,24 @@ describe('files of formats that take longer', () => {
     await openImage(await make(noise(100)).toBuffer(), limits);
     const refused = openImage(await make(noise(101)).toBuffer(), limits);
     await expect(refused).rejects.toMatchObject({ extras: { limit: 10_000, actual: 10_201 } });
+  });
+
+  it('AVIF of premultiplied alpha: a quarter as many pixels, by the file', async () => {
+    const made = async (side: number) => {
+      const image = await square(side);
+      const alpha = { ...image, properties: [...image.properties, isAlpha] };
+      return avifOf(
+        [image, alpha],
+        [
+          ['auxl', 2, [1]],
+          ['prem', 1, [2]],
+        ],
+      );
+    };
+    await openImage(await made(70), limits);
+    await expect(openImage(await made(72), limits)).rejects.toMatchObject({
+      extras: { limit: 5000, actual: 5184 },
+    });
   });
 
   it('an interlaced PNG at its limit is decoded as a plain one', async () => {

@@ -44,12 +44,13 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
     exifBytes,
     codedBytes: first.bytes.byteLength,
     ...(format === 'avif' ? workOfAvif(bytes) : {}),
+    isPremultiplied: format === 'avif' && isPremultiplied(bytes),
     ...(format === 'jpeg' ? scansOf(input, metadata) : {}),
   };
   const memory = checkCost(header, limits);
   const { width, height } = header;
   const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
-  if (format === 'avif' && isPremultiplied(bytes)) {
+  if (header.isPremultiplied) {
     // The decoder takes its colors for those without alpha, with which they would come out too dark.
     const canvas = { width, height, channels: 3, background: '#ffffff' } as const;
     const overlay = { ...options, input: Buffer.from(input), premultiplied: true };
