@@ -3,6 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { bucket } from '../testing/jobs.ts';
 import { partKey } from './contract.ts';
 import { inputLines } from './input-lines.ts';
+import { HEAD_BYTES } from './stored-line.ts';
 
 test('large results are passed over with pauses, and not parsed', async () => {
   const [owner, job] = ['input-lines', 'failed'];
@@ -30,9 +31,9 @@ test('large results are passed over with pauses, and not parsed', async () => {
     const lengths = parse.mock.calls.map(([text]) => text.length);
     // The beginnings of results, and lines of what failed.
     const decoded = decode.mock.calls.map(([bytes]) => bytes?.byteLength ?? 0);
-    expect(Math.max(...decoded)).toBeLessThanOrEqual(4096);
+    expect(Math.max(...decoded)).toBeLessThanOrEqual(HEAD_BYTES);
     const itself = lines(failed.map((i) => items[i] ?? {})).length - failed.length;
-    expect(decoded.reduce((sum, bytes) => sum + bytes, 0)).toBe(40 * 4096 + itself);
+    expect(decoded.reduce((sum, bytes) => sum + bytes, 0)).toBe(40 * HEAD_BYTES + itself);
     expect(Math.max(0, ...lengths)).toBeLessThan(10_000);
     expect(wait.mock.calls.length).toBeGreaterThanOrEqual(10);
     expect(found.map(({ text }) => text)).toEqual(failed.map((i) => JSON.stringify(items[i])));
