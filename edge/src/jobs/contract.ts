@@ -44,6 +44,8 @@ export type JobOrder = {
   /** Cache namespace of its owner; '' is the shared one. */
   namespace: string;
   input: JobInput;
+  /** Whether its lines name images of the operator's bucket, as those of a prefix do, and of what is tried again of one. */
+  isOfBucket?: boolean;
   /** The endpoint of its items: every line of a batch has to name it; native items are bodies for it. */
   url: string;
   /** Members of each native item that it does not have itself: they come to it when it is run. */

@@ -92,7 +92,7 @@ export class JobParts {
 function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
   const { owner, client, namespace, cacheEmbeddings, expiresAt, input, settings, traceparent } =
     order;
-  const isOfBucket = input.kind === 'prefix';
+  const isOfBucket = input.kind === 'prefix' || order.isOfBucket === true;
   return {
     ...{ job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket },
     ...(traceparent !== undefined && { traceparent }),

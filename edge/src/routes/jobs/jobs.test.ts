@@ -5,7 +5,7 @@ import { JobIndex } from '../../jobs/job-index.ts';
 import { ROOM_OF } from '../../jobs/job-index-contract.ts';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
-import { newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
+import { newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 import { bucket, caption, createJob, failed, frames, TestJob } from '../../testing/jobs.ts';
 import { storeKey } from '../../testing/keys.ts';
 
@@ -100,6 +100,26 @@ it('a job is another key’s business, and its tenant’s own', async () => {
   expect(await list(other)).toEqual([]);
   const narrow = await storeKey({ scopes: ['openai'] });
   expect(await statusOf('', { headers: narrow })).toBe(403);
+});
+
+it('images of the operator are found again when their job is tried again, however often', async () => {
+  const album = `again-${crypto.randomUUID()}`;
+  await testEnv.JOB_IMAGES?.put(`${album}/a.png`, newImage());
+  const retry = async ({ id }: TestJob) => {
+    const reply = await edge.request(`/v1/jobs/job_${id}/retry-failed`, { method: 'POST' });
+    expect(reply.status, await reply.clone().text()).toBe(202);
+    return jobOf(((await reply.json()) as Shown).id);
+  };
+  const owner = JOB_INDEX.newUniqueId().toString();
+  const input = { kind: 'prefix', prefix: `${album}/` } as const;
+  let job = await createJob([], { kind: 'job', owner, input });
+  for (let tries = 0; tries < 2; tries++) {
+    await job.run(() => failed('invalid-image', 'It is none.'));
+    job = await retry(job);
+  }
+  const [received] = await job.receive();
+  expect(received?.message.source).toEqual({ edge: true });
+  expect((await job.run()).counts).toMatchObject({ total: 1, completed: 1 });
 });
 
 it('a key’s job that is tried again without one has room among those of the key', async () => {

@@ -40,6 +40,8 @@ export const retryFailed: Handler = async (c, deps) => {
   await takeTurn();
   const again = {
     ...same,
+    // What is tried again is lines, which no longer say where their images are.
+    ...(order.input.kind === 'prefix' && { isOfBucket: true }),
     client: clientIn(c, deps.config),
     sender: jobSender(c, deps),
     ...(webhook && { webhook }),
