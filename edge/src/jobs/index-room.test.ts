@@ -92,3 +92,22 @@ it('goes on with the jobs of an earlier version, whose results were not counted'
     expect(storage.sql.exec('SELECT name FROM sqlite_master').toArray()).toEqual([]);
   });
 });
+
+it('forgets batches of a key that have nothing to read where there is no room, and refuses after that', async () => {
+  const room: JobRoom = { jobs: 3, beyond: 'refuse', resultBytes: GIB };
+  const addBatch = async (id: string, bytes: number) => {
+    const times = { createdAt: Date.now(), deleteAt: Date.now() + 3_600_000 };
+    valueFrom(await index.addJob({ id, kind: 'batch', ...times }, room));
+    await index.noteResults(id, { bytes, hasEnded: true });
+  };
+  await addBatch('read', 5);
+  await addBatch('failed', 0);
+  await addBatch('emptied', 0);
+  expect(await add('one', room)).toEqual({ value: null });
+  expect(await add('two', room)).toEqual({ value: null });
+  const refused = await add('three', room);
+  expect(refused).toMatchObject({ problem: { status: 429, limit: 3 } });
+  await runDurableObjectAlarm(index);
+  const page = { after: null, limit: 50, oldestFirst: true };
+  expect((await index.listJobs('batch', page))?.entries.map(({ id }) => id)).toEqual(['read']);
+});

@@ -26,6 +26,8 @@ export class JobListTable {
       .toArray();
     if (table?.sql.includes('result_bytes')) return;
     this.#sql.exec('ALTER TABLE jobs ADD COLUMN result_bytes INTEGER NOT NULL DEFAULT 0');
+    // Nobody knows how much those of then have: they are not among those that have nothing.
+    this.#sql.exec('UPDATE jobs SET result_bytes = 1');
   }
 
   /** The same one again changes nothing. */
@@ -101,6 +103,21 @@ export class JobListTable {
         SELECT number, SUM(result_bytes) OVER (ORDER BY number) - result_bytes AS older FROM jobs
         WHERE is_open = 0 AND result_bytes > 0 AND delete_at > ?) WHERE older < ?)`,
       ...[now, now, bytes],
+    );
+  }
+
+  /** How many there are whose time is not over. */
+  live(now: number): number {
+    const sql = 'SELECT COUNT(*) AS n FROM jobs WHERE delete_at > ?';
+    return this.#sql.exec<{ n: number }>(sql, now).one().n;
+  }
+
+  /** The time of so many is over now: the oldest batches that have ended and have nothing that could be read. */
+  expireEmptyBatches(count: number, now: number): void {
+    if (count <= 0) return;
+    this.#sql.exec(
+      "UPDATE jobs SET delete_at = ? WHERE number IN (SELECT number FROM jobs WHERE kind = 'batch' AND is_open = 0 AND result_bytes = 0 AND delete_at > ? ORDER BY number LIMIT ?)",
+      ...[now, now, count],
     );
   }
 

@@ -9,6 +9,11 @@ import { settlingObject, settlingObjects } from '../../settling.ts';
 import type { AppContext, IsThere } from '../app-context.ts';
 import { isFor, mayList, ownerOf } from './owner.ts';
 
+/** Of a page: where those that were asked for have more, the rest is on the next. */
+const MAX_PAGE_CHARACTERS = 2 ** 17;
+/** Jobs of a page that are asked how they are. */
+const ASKED_TOGETHER = 4;
+
 export type FoundJob = { id: string; job: JobObject; snapshot: JobSnapshot };
 
 /** @throws ApiError `not-found` */
@@ -64,16 +69,22 @@ export async function listJobs(
   if (found === null) {
     throw new ApiError('invalid-request', `after: is no ${kind} of yours.`, { field: 'after' });
   }
-  const snapshots = await Promise.all(
-    found.entries.map(async ({ id }) => {
+  const entries: JobSnapshot[] = [];
+  let characters = 0;
+  for (let from = 0; from < found.entries.length; from += ASKED_TOGETHER) {
+    // A job may have a hundred errors, and metadata of 50,000 characters: a hundred such would be tens of megabytes.
+    if (characters > MAX_PAGE_CHARACTERS) return { entries, hasMore: true };
+    const some = found.entries.slice(from, from + ASKED_TOGETHER).map(async ({ id }) => {
       const named = objectIdOf(namespace, id);
       return named && (await jobAt(deps, named).snapshot(id));
-    }),
-  );
-  return {
-    entries: snapshots.filter((snapshot) => snapshot !== null),
-    hasMore: found.hasMore,
-  };
+    });
+    for (const snapshot of await Promise.all(some)) {
+      if (snapshot === null) continue;
+      entries.push(snapshot);
+      characters += JSON.stringify(snapshot).length;
+    }
+  }
+  return { entries, hasMore: found.hasMore };
 }
 
 export function jobAt(deps: Dependencies, id: DurableObjectId): JobObject {

@@ -102,6 +102,30 @@ it('a job is another key’s business, and its tenant’s own', async () => {
   expect(await statusOf('', { headers: narrow })).toBe(403);
 });
 
+it('a page of jobs ends where it is long, and the next goes on behind it', async () => {
+  edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
+  const mine = await storeKey();
+  const names = Array.from({ length: 16 }, (_, n) => [`${n}`, '\u0001'.repeat(512)]);
+  const body = { task: 'caption', items: [url('a')], metadata: Object.fromEntries(names) };
+  const ids: string[] = [];
+  for (let n = 0; n < 9; n++) {
+    const reply = await edge.post('/v1/jobs', body, mine);
+    ids.unshift(((await reply.json()) as Shown).id);
+    await jobOf(ids[0] ?? '').cancel();
+  }
+  type Page = { data: Shown[]; has_more: boolean };
+  const found: string[][] = [];
+  for (let after = '', isMore = true; isMore; ) {
+    const reply = await edge.request(`/v1/jobs?limit=100${after}`, { headers: mine });
+    const page = (await reply.json()) as Page;
+    found.push(page.data.map(({ id }) => id));
+    after = `&after=${page.data.at(-1)?.id}`;
+    isMore = page.has_more;
+  }
+  expect(found.flat()).toEqual(ids);
+  expect(found.map(({ length }) => length)).toEqual([4, 4, 1]);
+});
+
 it('images of the operator are found again when their job is tried again, however often', async () => {
   const album = `again-${crypto.randomUUID()}`;
   await testEnv.JOB_IMAGES?.put(`${album}/a.png`, newImage());
