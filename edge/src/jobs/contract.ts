@@ -46,6 +46,8 @@ export type JobOrder = {
   input: JobInput;
   /** Whether its lines name images of the operator's bucket, as those of a prefix do, and of what is tried again of one. */
   isOfBucket?: boolean;
+  /** Whether its owner is a key or a tenant, where somebody without a key has tried it again: the owner stays the same. */
+  isOfKey?: boolean;
   /** The endpoint of its items: every line of a batch has to name it; native items are bodies for it. */
   url: string;
   /** Members of each native item that it does not have itself: they come to it when it is run. */

@@ -135,7 +135,9 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       const { completed, failed, canceled } = this.#table.totals();
       this.#rate.add(now, completed + failed + canceled);
     }
-    if (report.isClosed && !(await this.#endNow(now))) await this.#alarm.wake(now);
+    // One that has ended may have an alarm already, by whoever deletes it.
+    const isLast = report.isClosed && !ENDED.has(record.state);
+    if (isLast && !(await this.#endNow(now))) await this.#alarm.wake(now);
     return fateOf(this.#table.record, Date.now());
   }
 

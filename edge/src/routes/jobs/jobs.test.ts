@@ -153,9 +153,15 @@ it('a key’s job that is tried again without one has room among those of the ke
   await job.run(() => failed('invalid-image', 'It is none.'));
   const addJob = vi.spyOn(JobIndex.prototype, 'addJob');
   try {
-    const reply = await edge.request(`/v1/jobs/job_${job.id}/retry-failed`, { method: 'POST' });
-    expect(reply.status, await reply.clone().text()).toBe(202);
-    expect(addJob.mock.calls.map(([, room]) => room)).toEqual([ROOM_OF.key]);
+    let { id } = job;
+    for (let tries = 0; tries < 2; tries++) {
+      const reply = await edge.request(`/v1/jobs/job_${id}/retry-failed`, { method: 'POST' });
+      expect(reply.status, await reply.clone().text()).toBe(202);
+      const again = jobOf(((await reply.json()) as Shown).id);
+      await again.run(() => failed('invalid-image', 'It is none.'));
+      ({ id } = again);
+    }
+    expect(addJob.mock.calls.map(([, room]) => room)).toEqual([ROOM_OF.key, ROOM_OF.key]);
   } finally {
     addJob.mockRestore();
   }

@@ -58,14 +58,12 @@ export function roomOf(c: AppContext, deps: Dependencies): JobRoom {
   return mayList(c, deps) ? ROOM_OF.all : ROOM_OF.address;
 }
 
-/** How many jobs are stored of the owner of a job, when somebody creates another like it. */
-export function roomOfOwner(
-  c: AppContext,
-  deps: Dependencies,
-  { sender }: Pick<JobOrder, 'sender'>,
-): JobRoom {
-  // Beside keys, whoever has the id of a key's job may try it again.
-  return sender.caller === null ? roomOf(c, deps) : ROOM_OF.key;
+/** Whether the owner of a job is a key or a tenant, whoever has tried it again since: beside keys, whoever has its id may. */
+export function isOfKey({
+  sender,
+  isOfKey = false,
+}: Pick<JobOrder, 'sender' | 'isOfKey'>): boolean {
+  return sender.caller !== null || isOfKey;
 }
 
 function nameOf(c: AppContext, { config }: Dependencies): string {

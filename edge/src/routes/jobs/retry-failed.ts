@@ -6,12 +6,12 @@ import { validate } from '@blip2/shared/validate';
 import { originOf } from '../../http/origin.ts';
 import { readAnyJsonObject } from '../../http/request-body.ts';
 import { ENDED } from '../../jobs/contract.ts';
-import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
+import { JOB_STORED_MS, ROOM_OF } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf, traceIn } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
 import { beginOpening } from './opening-turns.ts';
-import { jobSender, ownerNamed, ownerOf, roomOfOwner, storedMsOf } from './owner.ts';
+import { isOfKey, jobSender, ownerNamed, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
@@ -42,6 +42,7 @@ export const retryFailed: Handler = async (c, deps) => {
     ...same,
     // What is tried again is lines, which no longer say where their images are.
     ...(order.input.kind === 'prefix' && { isOfBucket: true }),
+    ...(isOfKey(order) && { isOfKey: true }),
     client: clientIn(c, deps.config),
     sender: jobSender(c, deps),
     ...(webhook && { webhook }),
@@ -51,7 +52,7 @@ export const retryFailed: Handler = async (c, deps) => {
   const owner = ownerNamed(deps, order.owner);
   const created = await openJob(deps, owner, again, {
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
-    room: roomOfOwner(c, deps, order),
+    room: isOfKey(order) ? ROOM_OF.key : roomOf(c, deps),
     trace: traceIn(c),
     store: async () => ({ kind: 'failed-of', job: id }),
   });
