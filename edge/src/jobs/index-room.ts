@@ -17,13 +17,11 @@ export function noRoom(stored: number, more: number): ApiError | undefined {
 
 /** Of jobs that have not ended none makes room. */
 export function noRoomForJob(
-  jobs: Pick<JobListTable, 'live' | 'expireEmptyBatches' | 'open' | 'resultBytes'>,
+  jobs: Pick<JobListTable, 'live' | 'open' | 'resultBytes'>,
   room: JobRoom,
   now: number,
 ): ApiError | undefined {
   const refuses = room.beyond === 'refuse';
-  // Nobody can delete a batch: those that failed, or whose files were deleted, make room.
-  if (refuses) jobs.expireEmptyBatches(jobs.live(now) + 1 - room.jobs, now);
   if (refuses && jobs.live(now) >= room.jobs) {
     const detail = `${room.jobs} jobs are stored: delete jobs that have ended, with purge=true, or all files of such batches.`;
     return new ApiError('storage-full', detail, { limit: room.jobs });

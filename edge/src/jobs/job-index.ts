@@ -122,6 +122,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     this.#prepare();
     if (this.#jobs.open().length >= MAX_OPEN_JOBS) await this.#closeEnded();
     const now = Date.now();
+    // Nobody can delete a batch: those that failed, or whose files were deleted, make room.
+    if (room.beyond === 'refuse') {
+      this.#jobs.expireEmptyBatches(this.#jobs.live(now) + 1 - room.jobs, now);
+    }
     const full = noRoomForJob(this.#jobs, room, now);
     if (full !== undefined) return { problem: full.toProblem() };
     this.#jobs.add(job);

@@ -33,8 +33,6 @@ async function created(items: readonly object[], headers = {}): Promise<TestJob>
   return jobOf(id);
 }
 
-const _read = async (path: string) => (await edge.request(path)).json() as Promise<Shown>;
-
 async function results(job: TestJob, query = ''): Promise<{ id: string; cursor: string }[]> {
   const reply = await edge.request(`/v1/jobs/job_${job.id}/results${query}`);
   const text = await reply.text();
