@@ -141,8 +141,11 @@ export type ResultState = Exclude<ResultQuery['which'], 'all'>;
 
 /** The object of one job, as it is called from outside. */
 export type JobObject = {
-  /** @param id of `newJobId` */
-  create(id: string, order: JobOrder): Promise<Outcome<JobSnapshot>>;
+  /**
+   * @param id of `newJobId`
+   * @param sentAt when it was sent: it is refused where it comes so late that its place may be gone
+   */
+  create(id: string, order: JobOrder, sentAt: number): Promise<Outcome<JobSnapshot>>;
   /** @returns null where there is no such job */
   snapshot(id: string): Promise<JobSnapshot | null>;
   /** Asks for its end; what has ended stays as it is. */

@@ -2,13 +2,10 @@
 import { logError } from '../log.ts';
 import { objectIdOf } from '../predictions/ids.ts';
 import { ENDED, inputKey, type JobObject } from './contract.ts';
-import { LONGEST_UPLOAD_MS } from './job-index-contract.ts';
+import { CREATION_MS, LONGEST_UPLOAD_MS } from './job-index-contract.ts';
 import type { PartedUpload } from './job-upload-table.ts';
 
 type Jobs = DurableObjectNamespace | undefined;
-
-/** From the end of a job's lines to its creation at most. */
-const CREATION_MS = 120_000;
 
 /** Whether a job has ended, or is none: one whose lines are still to come may take as long as an upload. */
 export async function hasEnded(
@@ -17,7 +14,7 @@ export async function hasEnded(
 ): Promise<boolean> {
   const snapshot = await jobOf(jobs, id)?.snapshot(id);
   if (snapshot) return ENDED.has(snapshot.state);
-  return createdAt + LONGEST_UPLOAD_MS + CREATION_MS <= Date.now();
+  return createdAt + LONGEST_UPLOAD_MS + 2 * CREATION_MS <= Date.now();
 }
 
 /** @returns whether nothing is left of it */

@@ -14,9 +14,10 @@ beforeEach(() => {
   index = JOB_INDEX.get(JOB_INDEX.newUniqueId());
 });
 
-const add = (id: string, room: JobRoom) => {
+const add = (id: string, room: JobRoom, reads?: string) => {
   const now = Date.now();
-  return index.addJob({ id, kind: 'job', createdAt: now, deleteAt: now + 3_600_000 }, room);
+  const job = { id, kind: 'job', createdAt: now, deleteAt: now + 3_600_000 } as const;
+  return index.addJob({ ...job, ...(reads && { reads }) }, room);
 };
 
 /** Jobs with so many GiB of results each. */
@@ -110,4 +111,26 @@ it('forgets batches of a key that have nothing to read where there is no room, a
   await runDurableObjectAlarm(index);
   const page = { after: null, limit: 50, oldestFirst: true };
   expect((await index.listJobs('batch', page))?.entries.map(({ id }) => id)).toEqual(['read']);
+});
+
+it('leaves a job whose items another one runs again, until that one has ended', async () => {
+  await addAll({ first: 15, later: 5 }, ROOM_OF.address);
+  valueFrom(await add('again', ROOM_OF.address, 'first'));
+  await vi.waitFor(async () => expect(await ids()).toEqual(['first', 'again']));
+  const few = { ...ROOM_OF.address, jobs: 1 };
+  valueFrom(await add('next', few));
+  expect(await ids()).toEqual(['first', 'again', 'next']);
+  await index.noteResults('again', { bytes: 0, hasEnded: true });
+  valueFrom(await add('last', few));
+  await vi.waitFor(async () => expect(await ids()).toEqual(['next', 'last']));
+});
+
+it('counts jobs out that have ended where the results of those that seem open have all the room', async () => {
+  // None of these is a job that runs, and their time to be created is over.
+  const times = { createdAt: 1, deleteAt: Date.now() + 3_600_000 };
+  for (const id of ['a', 'b']) {
+    valueFrom(await index.addJob({ id, kind: 'job', ...times }, ROOM_OF.address));
+    await index.noteResults(id, { bytes: 10 * GIB, hasEnded: false });
+  }
+  expect(await add('c', ROOM_OF.address)).toEqual({ value: null });
 });

@@ -1,4 +1,5 @@
-/** What is wrong with the input of a job as a whole. */
+/** What is wrong with the input of a job as a whole, or with its creation. */
+import { ApiError } from '@blip2/shared/errors';
 import type { JobOrder, LineError } from './contract.ts';
 
 export const UNREADABLE: LineError = {
@@ -14,6 +15,12 @@ export const EMPTY: LineError = {
   message: 'The input has no items: each of its lines is one.',
   param: null,
 };
+
+/** Of a job whose place among those of its owner may be gone: nobody could find or delete it. */
+export function createdLate(): ApiError {
+  const detail = 'The service took too long to create this job: create it again.';
+  return new ApiError('deadline-exceeded', detail);
+}
 
 export function duplicateOf(
   first: number,

@@ -44,6 +44,10 @@ export type NotedResults = { bytes: number; hasEnded: boolean };
 export type JobKind = 'job' | 'batch';
 /** @property deleteAt when it, its lines and its results are deleted */
 export type ListedJob = { id: string; kind: JobKind; createdAt: number; deleteAt: number };
+/** @property reads the job whose items it runs again: that one makes no room until this one has ended */
+export type AddedJob = ListedJob & { reads?: string };
+/** Between the last that is heard of a job's creation and its deletion, milliseconds: a creation that comes later is refused. */
+export const CREATION_MS = 60_000;
 
 /** Which entries of a list come next. */
 export type PageOrder = { after: string | null; limit: number; oldestFirst: boolean };
@@ -71,7 +75,7 @@ export type JobIndexObject = {
   /** Its bytes too. @returns whether there was one */
   deleteFile(id: string): Promise<boolean>;
   /** @returns the problem that there are too many that have not ended, or are stored, or that their results are too large */
-  addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>>;
+  addJob(job: AddedJob, room: JobRoom): Promise<Outcome<null>>;
   /** Deletes an image that was in the lines of jobs, of all of them, and files that are this image. */
   deleteImage(sha256: string): Promise<void>;
   /** Its lines are stored, and it is about to be created. @returns whether it has its place still */

@@ -5,6 +5,7 @@ import type { Env } from '../platform.ts';
 import { valueFrom } from '../predictions/contract.ts';
 import { createJob } from '../testing/jobs.ts';
 import { inputKey, type JobObject } from './contract.ts';
+import { JobBase } from './job.ts';
 import type { JobIndex } from './job-index.ts';
 import {
   fileKey,
@@ -115,6 +116,32 @@ it('cancels and deletes a job of which nobody knows whether it was created', asy
   expect(await created.snapshot(id)).toBeNull();
   const page = { after: null, limit: 9, oldestFirst: true };
   expect((await index.listJobs('job', page))?.entries).toEqual([]);
+});
+
+it('deletes the others where one job cannot be deleted', async () => {
+  const jobs = [await createJob([]), await createJob([])];
+  const deleteAt = Date.now() + HOUR_MS;
+  for (const ended of jobs) {
+    await ended.until('failed');
+    await index.addJob({ id: ended.id, kind: 'job', createdAt: 1, deleteAt }, ROOM_OF.key);
+  }
+  const forget = JobBase.prototype.forget;
+  const spy = vi.spyOn(JobBase.prototype, 'forget').mockImplementation(async function (
+    this: JobBase,
+    id,
+  ) {
+    if (id === jobs[0]?.id) throw new Error('staged');
+    return await forget.call(this, id);
+  });
+  try {
+    await alarmAt(HOUR_MS + 1);
+    await alarmAt(HOUR_MS + 1);
+  } finally {
+    spy.mockRestore();
+  }
+  const page = { after: null, limit: 9, oldestFirst: true };
+  const left = await index.listJobs('job', page);
+  expect(left?.entries.map(({ id }) => id)).toEqual([jobs[0]?.id]);
 });
 
 const job = (i: number) => ({

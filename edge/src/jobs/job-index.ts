@@ -11,6 +11,8 @@ import { abortUpload, forgetJob, hasEnded } from './index-deletion.ts';
 import { expireBeyond, noRoom, noRoomForJob, tooManyFiles } from './index-room.ts';
 import { JobFileTable } from './job-file-table.ts';
 import {
+  type AddedJob,
+  CREATION_MS,
   fileKey,
   type IndexPage,
   type JobFile,
@@ -118,10 +120,13 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     return this.#files.delete(id);
   }
 
-  async addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>> {
+  async addJob(job: AddedJob, room: JobRoom): Promise<Outcome<null>> {
     this.#prepare();
-    if (this.#jobs.open().length >= MAX_OPEN_JOBS) await this.#closeEnded();
     const now = Date.now();
+    const isTaken = () =>
+      this.#jobs.open().length >= MAX_OPEN_JOBS ||
+      this.#jobs.resultBytes(now, 'open') >= room.resultBytes;
+    if (isTaken()) await this.#closeEnded(isTaken);
     // Nobody can delete a batch: those that failed, or whose files were deleted, make room.
     if (room.beyond === 'refuse') {
       this.#jobs.expireEmptyBatches(this.#jobs.live(now) + 1 - room.jobs, now);
@@ -145,7 +150,7 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
 
   async dropJob(id: string): Promise<void> {
     if (!this.#isPrepared) return;
-    this.#jobs.postpone(id, Date.now() + RETRY_MS);
+    this.#jobs.postpone(id, Date.now() + CREATION_MS);
     await this.#wakeLater();
   }
 
@@ -185,9 +190,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
         else this.#uploads.postpone(id, now + RETRY_MS);
       }
       for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
+        // Later than the others, whatever comes of it: one that cannot be deleted holds up none.
+        this.#jobs.postpone(id, now + RETRY_MS);
         if (await forgetJob(this.env.JOBS, this.#bucket(), id, `${this.ctx.id}`))
           this.#jobs.remove(id);
-        else this.#jobs.postpone(id, now + RETRY_MS);
       }
       await this.#wakeLater();
     } catch (thrown) {
@@ -195,15 +201,14 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     }
   }
 
-  async #closeEnded(): Promise<void> {
+  async #closeEnded(isTaken: () => boolean): Promise<void> {
     const open = this.#jobs.open();
     // One place is needed, and each that is asked is woken.
-    for (let from = 0, closed = 0; closed === 0 && from < open.length; from += ASKED_TOGETHER) {
+    for (let from = 0; isTaken() && from < open.length; from += ASKED_TOGETHER) {
       const some = open.slice(from, from + ASKED_TOGETHER);
       const ended = await Promise.all(some.map((job) => hasEnded(this.env.JOBS, job)));
       const over = some.filter((_, index) => ended[index]);
       for (const { id } of over) this.#jobs.close(id);
-      closed = over.length;
     }
   }
 

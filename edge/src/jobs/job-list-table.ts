@@ -1,11 +1,19 @@
 /** The jobs of one owner in its object's SQLite: which there are, not how they are. */
 import type {
+  AddedJob,
   IndexPage,
   JobKind,
   ListedJob,
   NotedResults,
   PageOrder,
 } from './job-index-contract.ts';
+
+/** An object of an earlier version has a table without these columns. */
+const LATER_COLUMNS = { result_bytes: 'INTEGER NOT NULL DEFAULT 0', reads: 'TEXT' };
+
+/** Those that have ended, and that no other one reads. */
+const IS_OVER =
+  'is_open = 0 AND id NOT IN (SELECT reads FROM jobs WHERE is_open = 1 AND reads IS NOT NULL)';
 
 type Row = { number: number; id: string; kind: JobKind; created_at: number; delete_at: number };
 
@@ -18,23 +26,24 @@ export class JobListTable {
 
   create(): void {
     this.#sql.exec(
-      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER, result_bytes INTEGER NOT NULL DEFAULT 0)',
+      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER, result_bytes INTEGER NOT NULL DEFAULT 0, reads TEXT)',
     );
-    // That of an earlier version has no such column.
     const [table] = this.#sql
       .exec<{ sql: string }>("SELECT sql FROM sqlite_master WHERE name = 'jobs'")
       .toArray();
-    if (table?.sql.includes('result_bytes')) return;
-    this.#sql.exec('ALTER TABLE jobs ADD COLUMN result_bytes INTEGER NOT NULL DEFAULT 0');
-    // Nobody knows how much those of then have: they are not among those that have nothing.
-    this.#sql.exec('UPDATE jobs SET result_bytes = 1');
+    for (const [name, type] of Object.entries(LATER_COLUMNS)) {
+      if (table?.sql.includes(name)) continue;
+      this.#sql.exec(`ALTER TABLE jobs ADD COLUMN ${name} ${type}`);
+      // Nobody knows how much those of then have: they are not among those that have nothing.
+      if (name === 'result_bytes') this.#sql.exec('UPDATE jobs SET result_bytes = 1');
+    }
   }
 
   /** The same one again changes nothing. */
-  add({ id, kind, createdAt, deleteAt }: ListedJob): void {
+  add({ id, kind, createdAt, deleteAt, reads }: AddedJob): void {
     this.#sql.exec(
-      'INSERT INTO jobs (id, kind, created_at, delete_at, is_open) VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING',
-      ...[id, kind, createdAt, deleteAt],
+      'INSERT INTO jobs (id, kind, created_at, delete_at, is_open, reads) VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING',
+      ...[id, kind, createdAt, deleteAt, reads ?? null],
     );
   }
 
@@ -74,11 +83,11 @@ export class JobListTable {
     return this.#sql.exec<{ n: number }>('SELECT COUNT(*) AS n FROM jobs').one().n;
   }
 
-  /** The time of so many is over now: the oldest of those that have ended. */
+  /** The time of so many is over now: the oldest of those that have ended and that none reads. */
   expireOldest(count: number, now: number): void {
     if (count <= 0) return;
     this.#sql.exec(
-      'UPDATE jobs SET delete_at = MIN(delete_at, ?) WHERE number IN (SELECT number FROM jobs WHERE is_open = 0 ORDER BY number LIMIT ?)',
+      `UPDATE jobs SET delete_at = MIN(delete_at, ?) WHERE number IN (SELECT number FROM jobs WHERE ${IS_OVER} ORDER BY number LIMIT ?)`,
       ...[now, count],
     );
   }
@@ -101,7 +110,7 @@ export class JobListTable {
     this.#sql.exec(
       `UPDATE jobs SET delete_at = ? WHERE number IN (SELECT number FROM (
         SELECT number, SUM(result_bytes) OVER (ORDER BY number) - result_bytes AS older FROM jobs
-        WHERE is_open = 0 AND result_bytes > 0 AND delete_at > ?) WHERE older < ?)`,
+        WHERE ${IS_OVER} AND result_bytes > 0 AND delete_at > ?) WHERE older < ?)`,
       ...[now, now, bytes],
     );
   }

@@ -1,10 +1,23 @@
 /** A job from its lines to its results: real objects, bucket and queue. */
 import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
 import { commitPath, type ItemOutcome } from '@blip2/shared/jobs/commit';
 import { expect, test, vi } from 'vitest';
-import { bucket, caption, captioned, createJob, failed, remove, signed } from '../testing/jobs.ts';
+import { newId } from '../predictions/ids.ts';
+import {
+  bucket,
+  caption,
+  captioned,
+  createJob,
+  failed,
+  orderOf,
+  remove,
+  signed,
+  TestJob,
+} from '../testing/jobs.ts';
 import { generative } from '../testing/models.ts';
 import type { JobObject, JobPartObject } from './contract.ts';
+import { CREATION_MS } from './job-index-contract.ts';
 
 const line = (custom_id: string, body: object = {}) => ({
   custom_id,
@@ -32,6 +45,16 @@ test('a job has one result for each of its lines, in their order', async () => {
     body: { caption: 'item 1/1', image: { sha256: 'a'.repeat(64), width: 4, height: 3 } },
   });
 }, 60_000);
+
+test('a creation that comes when the place of its job may be gone creates nothing', async () => {
+  const { JOBS } = env as unknown as { JOBS: DurableObjectNamespace };
+  const object = JOBS.newUniqueId();
+  const { id, stub } = new TestJob(newId(object), object);
+  const created = stub as unknown as JobObject;
+  const refused = await created.create(id, orderOf('nobody', 'none'), Date.now() - CREATION_MS);
+  expect(refused).toMatchObject({ problem: { type: '/problems/deadline-exceeded' } });
+  expect(await created.snapshot(id)).toBeNull();
+});
 
 test('no more parts run at a time than may, and the next begins when one has ended', async () => {
   const job = await createJob(Array.from({ length: 140 }, (_, i) => line(`item-${i}`)));

@@ -18,7 +18,9 @@ import {
   type WebhookDelivery,
 } from './contract.ts';
 import { deleteItems, isUnread } from './delete-items.ts';
+import { createdLate } from './job-errors.ts';
 import { fateOf } from './job-fate.ts';
+import { CREATION_MS } from './job-index-contract.ts';
 import { SILENT_MS } from './job-parts.ts';
 import { JobServices } from './job-services.ts';
 import { snapshotOf } from './job-snapshot.ts';
@@ -56,8 +58,9 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   /** What sends its events; null sends none. */
   protected abstract outbox(storage: DurableObjectStorage, deps: Dependencies): Outbox | null;
 
-  async create(id: string, order: JobOrder): Promise<Outcome<JobSnapshot>> {
+  async create(id: string, order: JobOrder, sentAt: number): Promise<Outcome<JobSnapshot>> {
     if (this.#table.record === null) {
+      if (Date.now() >= sentAt + CREATION_MS) return { problem: createdLate().toProblem() };
       this.#table.begin({
         id,
         order,

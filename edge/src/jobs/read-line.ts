@@ -1,5 +1,6 @@
 /** Reads one line of a job's input: JSON of a whole request, or of a native item, into the form that is stored. */
 import { ApiError } from '@blip2/shared/errors';
+import { shownName } from '@blip2/shared/validate';
 import { parseJsonValue } from '../http/json-body.ts';
 import type { BatchLine, JobOrder, LineError } from './contract.ts';
 
@@ -87,8 +88,9 @@ function batchLine(value: Record<string, unknown>, endpoint: string): ReadLine {
   const { custom_id, method, url, body } = value;
   const unknown = Object.keys(value).find((name) => !MEMBERS.has(name));
   if (unknown !== undefined) {
-    const what = `${unknown.slice(0, 100)}: is no member of a line; it has custom_id, method, url and body.`;
-    return wrong('unknown_parameter', what, unknown.slice(0, 100));
+    const shown = shownName(unknown).toWellFormed();
+    const what = `${shown}: is no member of a line; it has custom_id, method, url and body.`;
+    return wrong('unknown_parameter', what, shown);
   }
   if (typeof custom_id !== 'string') {
     return wrong('missing_required_parameter', 'custom_id must be text.', 'custom_id');

@@ -64,8 +64,8 @@ export async function largeJson(
   headers: Headers,
 ): Promise<Response> {
   await beforeWork(c, deps, cost);
-  const body = new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>;
-  return await largeReply(c, deps, body, { 'content-type': 'application/json', ...headers });
+  const headersOfJson = { 'content-type': 'application/json', ...headers };
+  return await largeReply(c, deps, jsonBytes(value), headersOfJson);
 }
 
 /**
@@ -83,6 +83,24 @@ export async function writtenJson(
   const tokens = usage.completion_tokens * (1 + top_logprobs);
   const cost = { ms: MS_PER_LOGPROB * tokens, remedy: 'a smaller top_logprobs' };
   return await largeJson(c, deps, value, cost, headers);
+}
+
+/**
+ * JSON of what is stored: lists, and what its owner has sent with it. It is never cached.
+ * @throws as `largeReply`
+ */
+export async function storedJson(
+  c: AppContext,
+  deps: Pick<Dependencies, 'config'>,
+  value: object,
+): Promise<Response> {
+  const body = jsonBytes(value);
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  return await largeReply(c, deps, body, headers);
+}
+
+function jsonBytes(value: object): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>;
 }
 
 /** @throws ApiError `too-many-requests`, `overloaded` */

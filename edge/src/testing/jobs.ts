@@ -58,7 +58,7 @@ export async function createJob(
   const texts = lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line)));
   await bucket.put(key, texts.join('\n'));
   const order = { ...orderOf(owner, key), client: `test ${id.slice(0, 8)}`, ...change };
-  await (jobs.get(object) as unknown as JobObject).create(id, order);
+  await (jobs.get(object) as unknown as JobObject).create(id, order, Date.now());
   return new TestJob(id, object);
 }
 

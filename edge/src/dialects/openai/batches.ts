@@ -21,6 +21,7 @@ import { beginOpening } from '../../routes/jobs/opening-turns.ts';
 import { jobSender, ownerOf, roomOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
 import { webhookOf } from '../../routes/jobs/webhook.ts';
+import { storedJson } from '../../routes/large-reply.ts';
 import { batchFileId } from './batch-files.ts';
 import { listOf, uploadedLines } from './files.ts';
 
@@ -70,12 +71,12 @@ export const listBatches: Handler = async (c, deps) => {
     entries.map((snapshot) => shownBatch(snapshot)),
     hasMore,
   );
-  return c.json(list, 200, NOT_STORED);
+  return await storedJson(c, deps, list);
 };
 
 export const getBatch: Handler = async (c, deps) => {
   const { snapshot } = await jobOf(c, deps, 'batch', c.req.param('batch_id') ?? '');
-  return c.json(shownBatch(snapshot), 200, NOT_STORED);
+  return await storedJson(c, deps, shownBatch(snapshot));
 };
 
 export const cancelBatch: Handler = async (c, deps) => {

@@ -16,7 +16,7 @@ import type { AppContext, Handler, IsThere } from '../../routes/app-context.ts';
 import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
 import { heldOf, streamed } from '../../routes/jobs/rendered-lines.ts';
-import { holdReply } from '../../routes/large-reply.ts';
+import { holdReply, storedJson } from '../../routes/large-reply.ts';
 import { findBatchFile, shownBatchFile } from './batch-files.ts';
 import { uploadFile } from './upload-file.ts';
 
@@ -56,7 +56,7 @@ export const listOpenAiFiles: Handler = async (c, deps) => {
     throw new ApiError('invalid-request', 'after: is no file of yours.', { field: 'after' });
   }
   const list: OpenAiFileList = listOf(found.entries.map(shownFile), found.hasMore);
-  return c.json(list, 200, NOT_STORED);
+  return await storedJson(c, deps, list);
 };
 
 export const getOpenAiFile: Handler = async (c, deps) => {

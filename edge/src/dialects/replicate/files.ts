@@ -22,6 +22,7 @@ import {
   requestContextOf,
   senderOf,
 } from '../../routes/app-context.ts';
+import { storedJson } from '../../routes/large-reply.ts';
 import { resultReads } from '../../turns/bulk-reads.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { shownFile } from './present.ts';
@@ -98,7 +99,7 @@ export const listFiles: Handler = async (c, deps) => {
   const base = publicBase(c, deps);
   const results = files.map((file) => shownFile(file, base));
   const list: ReplicateFileList = { previous: null, next: null, results };
-  return c.json(list, 200, NOT_STORED);
+  return await storedJson(c, deps, list);
 };
 
 export const deleteFile: Handler = async (c, deps) => {

@@ -17,6 +17,7 @@ import {
   type IsThere,
   readingOf,
 } from '../../routes/app-context.ts';
+import { storedJson } from '../../routes/large-reply.ts';
 import { namedIn } from './models.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { orderOf } from './order.ts';
@@ -113,7 +114,7 @@ export const listPredictions: Handler = async (c, deps) => {
     next: pageAt('older', older),
     results: predictions.map((stored) => shownPrediction(stored, base)),
   };
-  return c.json(list, 200, NOT_STORED);
+  return await storedJson(c, deps, list);
 };
 
 function cursorOf(text: string | undefined): Cursor | null {

@@ -124,6 +124,20 @@ it('a page of jobs ends where it is long, and the next goes on behind it', async
   expect(found.map(({ length }) => length)).toEqual([4, 4, 1]);
 });
 
+it('a page that is large counts among the bodies of its client until it is read', async () => {
+  edge = startEdge({ env: { ALLOW_ANONYMOUS: '', MAX_HELD_BYTES: '300000' } });
+  const mine = await storeKey();
+  const names = Array.from({ length: 16 }, (_, n) => [`${n}`, '\u0001'.repeat(512)]);
+  const body = { task: 'caption', items: [url('a')], metadata: Object.fromEntries(names) };
+  for (let n = 0; n < 4; n++) await edge.post('/v1/jobs', body, mine);
+  const [first, second] = [
+    await edge.request('/v1/jobs', { headers: mine }),
+    await edge.request('/v1/jobs', { headers: mine }),
+  ];
+  expect([first.status, second.status]).toEqual([200, 429]);
+  expect(((await first.json()) as { data: Shown[] }).data).toHaveLength(4);
+});
+
 it('images of the operator are found again when their job is tried again, however often', async () => {
   const album = `again-${crypto.randomUUID()}`;
   await testEnv.JOB_IMAGES?.put(`${album}/a.png`, newImage());

@@ -30,6 +30,8 @@ type Opening = {
   /** How long it is stored after it has expired at the latest, milliseconds. */
   storedMs: number;
   room: JobRoom;
+  /** The job whose items it runs again. */
+  reads?: string;
   /** The trace that its creator has begun, where there is one: spans of its items name it. */
   trace: TraceContext | undefined;
 };
@@ -58,14 +60,15 @@ async function open(
   deps: Dependencies,
   owner: Owner,
   order: Order,
-  { store, storedMs, room }: Opening,
+  { store, storedMs, room, reads }: Opening,
 ): Promise<JobSnapshot> {
   const object = jobsOf(deps).newUniqueId();
   const id = newId(object);
   const inputKey = inputKeyOf(owner.id, id);
   const deleteAt = order.expiresAt + storedMs;
   const createdAt = deps.now();
-  valueFrom(await owner.index.addJob({ id, kind: order.kind, createdAt, deleteAt }, room));
+  const job = { id, kind: order.kind, createdAt, deleteAt, ...(reads && { reads }) };
+  valueFrom(await owner.index.addJob(job, room));
   let input: JobInput;
   try {
     input = await store({ id, inputKey });
@@ -78,12 +81,9 @@ async function open(
   }
   const storedAt = deps.now();
   try {
-    const created = await jobAt(deps, object).create(id, {
-      ...order,
-      owner: owner.id,
-      input,
-      extra: { ...order.extra, [DELETE_AT]: deleteAt },
-    });
+    const extra = { ...order.extra, [DELETE_AT]: deleteAt };
+    const whole = { ...order, owner: owner.id, input, extra };
+    const created = await jobAt(deps, object).create(id, whole, storedAt);
     openingTurns.took(owner.id, deps.now() - storedAt);
     return valueFrom(created);
   } catch (thrown) {

@@ -9,10 +9,10 @@ import { ENDED, ID_PREFIXES } from '../../jobs/contract.ts';
 import { Places } from '../../turns/places.ts';
 import { clientThat } from '../../turns/unnamed.ts';
 import { clientIn, type Handler } from '../app-context.ts';
+import { storedJson } from '../large-reply.ts';
 import { type FoundJob, jobOf, listJobs } from './job-access.ts';
 import { shownDeliveries, shownJob } from './present.ts';
 
-const NOT_STORED = { 'cache-control': 'no-store' };
 const PAGE = 20;
 
 /** How often a job that is watched is asked how it is, milliseconds. */
@@ -27,12 +27,12 @@ export const readJobs: Handler = async (c, deps) => {
   const { entries, hasMore } = await listJobs(c, deps, 'job', { after, limit });
   const jobs = entries.map((snapshot) => shownJob(snapshot));
   const list: JobList = listOf(jobs, hasMore);
-  return c.json(list, 200, NOT_STORED);
+  return await storedJson(c, deps, list);
 };
 
 export const readJob: Handler = async (c, deps) => {
   const { snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
-  return c.json(shownJob(snapshot), 200, NOT_STORED);
+  return await storedJson(c, deps, shownJob(snapshot));
 };
 
 export const readDeliveries: Handler = async (c, deps) => {
@@ -40,7 +40,7 @@ export const readDeliveries: Handler = async (c, deps) => {
   // Batches have webhooks, too, and OpenAI's API has nothing for what was sent to them.
   const kind = shownId.startsWith(ID_PREFIXES.batch) ? 'batch' : 'job';
   const { id, job } = await jobOf(c, deps, kind, shownId);
-  return c.json(shownDeliveries(await job.deliveries(id)), 200, NOT_STORED);
+  return await storedJson(c, deps, shownDeliveries(await job.deliveries(id)));
 };
 
 export const watchJob: Handler = async (c, deps) => {

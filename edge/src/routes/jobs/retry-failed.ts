@@ -54,6 +54,7 @@ export const retryFailed: Handler = async (c, deps) => {
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
     room: isOfKey(order) ? ROOM_OF.key : roomOf(c, deps),
     trace: traceIn(c),
+    reads: id,
     store: async () => ({ kind: 'failed-of', job: id }),
   });
   const shown = shownJob(created, secret);
