@@ -1,4 +1,5 @@
 /** Where in its file the items of an AVIF are. What is there beside them, such as an image sequence, is not decoded. */
+import { metaOf } from './avif-tables.ts';
 import { childOf, type Range, viewOf } from './containers.ts';
 
 /** What of an item is in the file. `bytes`: by the table, which may name more than there are. */
@@ -80,10 +81,4 @@ function* placesIn(
     yield place;
     at = end;
   }
-}
-
-/** The box of all tables, behind its version and flags. */
-export function metaOf(view: DataView): Range | undefined {
-  const meta = childOf(view, { from: 0, to: view.byteLength }, 'meta');
-  return meta && { ...meta, from: meta.from + 4 };
 }

@@ -87,6 +87,12 @@ describe('pixels that are decoded for an AVIF', () => {
       4e6,
     ],
     ['all frames', [repeated(large, 10)], [], 9e6],
+    [
+      'frames that may be larger than it',
+      [{ ...small, data: repeated(large, 10).data }],
+      [],
+      9 * 256 ** 2,
+    ],
     ['frames before its bytes', [withFramesBefore(large, 10)], [], 10e6],
     [
       'frames of an item that is said to be made of others',

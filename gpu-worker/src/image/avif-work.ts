@@ -47,21 +47,22 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
     if (depth > DEPTH) return BEYOND;
     // Found again before it is known, it is made of itself.
     costs.set(id, BEYOND);
-    const { area, transforms, isDerived, config, parts, alphas } = item;
+    const { area, frameArea, transforms, isDerived, config, parts, alphas } = item;
     // That of alpha may have no size in the tables, and be of any.
     if (!isDerived && area === 0) return BEYOND;
     const place = places.get(id);
     const extra = Math.max(0, transforms - TRANSFORMS);
-    let [largest, made, coded] = [area, 0, place?.bytes ?? 0];
+    const stream = [...(config ? [config] : []), ...(place?.ranges ?? [])];
+    const count = isDerived ? 1 : frames(stream);
+    const own = count > 1 ? frameArea * Math.max(1, count - LAYERS + 1) : area;
+    let [largest, made, coded] = [count > 1 ? frameArea : area, 0, place?.bytes ?? 0];
     for (const part of parts) {
       const cost = costOf(part, depth + 1);
       made += cost.pixels;
       coded += cost.bytes;
       largest = Math.max(largest, cost.largest);
     }
-    const stream = [...(config ? [config] : []), ...(place?.ranges ?? [])];
-    const passes = isDerived ? 1 : Math.max(1, frames(stream) - LAYERS + 1);
-    const color = Math.max(area * passes, made) + area * extra;
+    const color = Math.max(own, made) + area * extra;
     let alpha = 0;
     for (const each of alphas) {
       const cost = costOf(each, depth + 1);

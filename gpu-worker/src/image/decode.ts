@@ -40,11 +40,12 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   if (format === 'jpeg' && !endsAsJpeg(bytes)) expectWhole(endOf(bytes), 'image');
   const frames = framesOf(bytes, format) ?? first.frames;
   const header = {
-    ...headerOf(bytes, format, metadata, frames),
+    ...headerOf(input, format, metadata, frames),
     exifBytes,
     codedBytes: first.bytes.byteLength,
-    ...(format === 'avif' ? workOfAvif(bytes) : {}),
-    isPremultiplied: format === 'avif' && isPremultiplied(bytes),
+    // Of what the decoder sees: in the file that was sent another reader may find others.
+    ...(format === 'avif' ? workOfAvif(input) : {}),
+    isPremultiplied: format === 'avif' && isPremultiplied(input),
     ...(format === 'jpeg' ? scansOf(input, metadata) : {}),
   };
   const memory = checkCost(header, limits);
@@ -73,7 +74,7 @@ function scansOf(input: Uint8Array, { isProgressive }: Metadata): JpegWork {
 }
 
 function headerOf(
-  bytes: Uint8Array,
+  input: Uint8Array,
   format: ImageFormat,
   metadata: Metadata,
   frames: number,
@@ -89,7 +90,7 @@ function headerOf(
     isProgressive,
     isTurned: orientation > 2,
     frames,
-    tiles: format === 'avif' ? tilesOf(bytes) : 0,
+    tiles: format === 'avif' ? tilesOf(input) : 0,
     profileBytes: icc?.byteLength ?? 0,
   };
 }

@@ -226,18 +226,4 @@ describe('parts by the thousand', () => {
     const input = Buffer.from(decoderInputOf(bytes.subarray(0, -4), 'webp').bytes);
     expect(input.readUInt32LE(4)).toBe(input.length - 8 + 4);
   });
-
-  it('of an AVIF: boxes that are not read are one, and nothing moves', async () => {
-    const avif = await image().avif().toBuffer();
-    const free = Buffer.from('\0\0\0\x08free', 'latin1');
-    const bytes = Buffer.concat([avif, ...Array<Buffer>(5000).fill(free)]);
-    const input = Buffer.from(decoderInputOf(bytes, 'avif').bytes);
-    expect(input.length).toBe(bytes.length);
-    const types: string[] = [];
-    for (let at = 0; at < input.length; at += input.readUInt32BE(at)) {
-      types.push(input.toString('latin1', at + 4, at + 8));
-    }
-    expect(types).toEqual(['ftyp', 'meta', 'free']);
-    await expectAsDecoder(bytes);
-  });
 });

@@ -1,83 +1,147 @@
-/** AVIF as the decoder takes it: the still image, without metadata. Its boxes name places in the file, so that nothing in it may move. */
+/**
+ * AVIF as the decoder takes it: a file of our own, of the items that make the still image. Two readers of one file agree only where there is
+ * one way to read it: what is counted is what the decoder sees, whatever doubled boxes or false sizes the tables of the sender's file have.
+ */
 import { ApiError } from '@blip2/shared/errors';
-import { boxesIn, childOf, type Range, typeAt, viewOf } from './containers.ts';
+import { MOST_ASSOCIATIONS } from './avif-items.ts';
+import { type Place, placesOf } from './avif-places.ts';
+import {
+  type Association,
+  associationsIn,
+  isAlpha,
+  kindsIn,
+  metaOf,
+  primaryIn,
+  propertiesIn,
+  type Reference,
+  referencesIn,
+} from './avif-tables.ts';
+import { type AvifFile, avifFile, BRANDS, type WrittenItem } from './avif-writer.ts';
+import { childOf, type Range, viewOf } from './containers.ts';
+
+/** Numbers of items have 16 bits in the file that is written. */
+const MOST_ITEMS = 2 ** 16 - 1;
 
 /**
- * By its first brand: that of a file with an image sequence, and of some others, is another one, although the still image (that of the first
- * frame) is in it as in any. EXIF describes no image any more, as nothing of it decides pixels: an AVIF turns by properties of its own. All that is
- * not read, such as padding by the million, is one box.
- * @throws ApiError `invalid-image` for a sequence without a still image
+ * Neither sequences, thumbnails, depth nor metadata are in it: nothing of EXIF decides pixels, as an AVIF turns by properties of its own.
+ * @throws ApiError `invalid-image` for a sequence without a still image, and where items are in the same bytes over and over;
+ *   `image-too-large` for too many items or properties
  */
 export function stillAvif(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
   const whole = { from: 0, to: view.byteLength };
-  if (childOf(view, whole, 'meta') === undefined && childOf(view, whole, 'moov') !== undefined) {
+  const meta = metaOf(view);
+  if (meta === undefined && childOf(view, whole, 'moov') !== undefined) {
     const detail =
       'The AVIF has a sequence of images and no still one. Send its first frame: `ffmpeg -i FILE -frames:v 1 image.png`.';
     throw new ApiError('invalid-image', detail, { field: 'image' });
   }
-  const copy = new Uint8Array(bytes);
-  if (typeAt(view, BRAND_AT) !== 'avif') write(copy, BRAND_AT, 'avif');
-  hideSequence(copy);
-  hideMetadata(copy);
-  joinUnread(copy, whole);
-  return copy;
+  // Without tables there is nothing to show, which the decoder refuses.
+  return meta === undefined ? BRANDS : avifFile(stillOf(bytes, view, meta));
 }
 
-/** Behind size and type of the first box. */
-const BRAND_AT = 8;
-/** Boxes at the top that say what the still image is. Its bytes are found by their place in the file, whatever box that is in. */
-const READ = new Set(['ftyp', 'meta']);
-
-/** Brands of files with a sequence of images: decoders look for it where one of them stands (AV1 Image File Format, 6.3; ISO/IEC 23008-12, 7). */
-const SEQUENCE_BRANDS = new Set(['avis', 'msf1']);
-const BRAND_BYTES = 4;
-
-function hideSequence(bytes: Uint8Array): void {
-  const view = viewOf(bytes);
-  const brands = childOf(view, { from: 0, to: view.byteLength }, 'ftyp');
-  if (brands === undefined) return;
-  // The first brand, and its version, are no list.
-  for (let at = brands.from + 2 * BRAND_BYTES; at + BRAND_BYTES <= brands.to; at += BRAND_BYTES) {
-    if (SEQUENCE_BRANDS.has(typeAt(view, at))) write(bytes, at, 'mif1');
+function stillOf(bytes: Uint8Array, view: DataView, meta: Range): AvifFile {
+  const properties = propertiesIn(view, meta);
+  const ofItem = associationsByItem(view, meta);
+  const alphas = new Set<number>();
+  for (const [id, own] of ofItem) {
+    const hasName = ({ index }: Association) => {
+      const property = properties[index - 1];
+      return property !== undefined && isAlpha(view, property);
+    };
+    if (own.some(hasName)) alphas.add(id);
   }
+  const references = [...referencesIn(view, meta)];
+  const kinds = new Map<number, { kind: string; isHidden: boolean }>();
+  for (const { id, ...kind } of kindsIn(view, meta)) kinds.set(id, kind);
+  const needed = itemsFrom(primaryIn(view, meta), references, alphas);
+  if (needed.size > MOST_ITEMS) throw tooMuch('items', MOST_ITEMS);
+  const { places } = placesOf(bytes);
+  const contentOf = contentsOf(bytes);
+  const items = [...needed].map((id): WrittenItem => {
+    const { kind = '\0\0\0\0', isHidden = false } = kinds.get(id) ?? {};
+    return {
+      id,
+      kind,
+      isHidden,
+      associations: ofItem.get(id) ?? [],
+      content: contentOf(places.get(id)),
+    };
+  });
+  const isNeeded = ({ type, of }: Reference) =>
+    needed.has(of) && (type !== 'auxl' || alphas.has(of)) && WRITTEN.has(type);
+  return {
+    items,
+    references: references.filter(isNeeded),
+    properties: properties.map(({ type, from, to }) => ({
+      type,
+      content: bytes.subarray(from, to),
+    })),
+  };
 }
 
-/** Decoders parse EXIF of an image, which is what an item refers to by this type (ISO/IEC 23008-12, A.2). */
-function hideMetadata(bytes: Uint8Array): void {
-  const view = viewOf(bytes);
-  for (const { type, from, to } of boxesIn(view, { from: 0, to: view.byteLength })) {
-    if (type !== 'meta') continue;
-    // Version and flags.
-    for (const box of boxesIn(view, { from: from + 4, to })) {
-      if (box.type !== 'iref') continue;
-      for (const reference of boxesIn(view, { from: box.from + 4, to: box.to })) {
-        if (reference.type === 'cdsc') write(bytes, reference.typeAt, 'free');
-      }
+/** Of what an item is made, and how opaque it is, and whether its colors are multiplied by that. */
+const WRITTEN = new Set(['dimg', 'auxl', 'prem']);
+
+function associationsByItem(view: DataView, meta: Range): Map<number, Association[]> {
+  const ofItem = new Map<number, Association[]>();
+  let count = 0;
+  for (const association of associationsIn(view, meta)) {
+    if (++count > MOST_ASSOCIATIONS) throw tooMuch('properties', MOST_ASSOCIATIONS);
+    const own = ofItem.get(association.id);
+    if (own === undefined) ofItem.set(association.id, [association]);
+    else own.push(association);
+  }
+  return ofItem;
+}
+
+function tooMuch(what: string, limit: number): ApiError {
+  const detail = `The AVIF has more than ${limit} ${what}. Save it anew: \`magick FILE image.png\`.`;
+  return new ApiError('image-too-large', detail, { field: 'image', limit });
+}
+
+/** The image, what it is made of and how opaque that is, and so on; the image first. */
+function itemsFrom(
+  primary: number,
+  references: readonly Reference[],
+  alphas: ReadonlySet<number>,
+): Set<number> {
+  const others = new Map<number, number[]>();
+  const add = (id: number, other: number) => {
+    const known = others.get(id);
+    if (known === undefined) others.set(id, [other]);
+    else known.push(other);
+  };
+  for (const { type, of, to } of references) {
+    for (const id of to) {
+      if (type === 'dimg') add(of, id);
+      else if (type === 'auxl' && alphas.has(of)) add(id, of);
     }
   }
+  const found = new Set([primary]);
+  // What is added is walked over as well.
+  for (const id of found) for (const other of others.get(id) ?? []) found.add(other);
+  return found;
 }
 
-/** `free`: content that means nothing. */
-const FREE = 0x66726565;
-
-/** Gives boxes in a row that are not read one header. */
-function joinUnread(bytes: Uint8Array, whole: Range): void {
-  const view = viewOf(bytes);
-  let start: number | undefined;
-  for (const { type, typeAt: at, to } of boxesIn(view, whole)) {
-    if (READ.has(type)) {
-      start = undefined;
-      continue;
+/** Items of the same bytes share them in the file that is written, too. Others share none, as no program writes them. */
+function contentsOf(bytes: Uint8Array): (place: Place | undefined) => Uint8Array {
+  const known = new Map<string, Uint8Array>();
+  let left = 2 * bytes.byteLength;
+  return (place) => {
+    const ranges = place?.ranges ?? [];
+    const key = ranges.map(({ from, to }) => `${from}-${to}`).join();
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const inFile = ranges.filter(({ to }) => to <= bytes.byteLength);
+    for (const { from, to } of inFile) left -= to - from;
+    if (left < 0) {
+      const detail =
+        'The items of the AVIF are in the same bytes of the file over and over. Save it anew: `magick FILE image.png`.';
+      throw new ApiError('invalid-image', detail, { field: 'image' });
     }
-    if (start === undefined) start = at - 4;
-    else {
-      view.setUint32(start, to - start);
-      view.setUint32(start + 4, FREE);
-    }
-  }
-}
-
-function write(bytes: Uint8Array, at: number, text: string): void {
-  bytes.set(new TextEncoder().encode(text), at);
+    const content = Buffer.concat(inFile.map(({ from, to }) => bytes.subarray(from, to)));
+    known.set(key, content);
+    return content;
+  };
 }
