@@ -5,6 +5,13 @@ export type StreamOptions = {
   stalledMs?: number;
   /** Called at each piece that is asked for, and when it is there. */
   onPiece?: () => void;
+  /**
+   * Called when the reader is waited for: it has a piece of so many bytes, or none yet, and asks for the next when `asked` resolves.
+   * Where what this returns is rejected, the body breaks off.
+   */
+  whileRead?: (bytes: number, asked: Promise<void>) => Promise<void>;
+  /** Called where the body breaks off because its reader is slow. */
+  onBreak?: (reason: unknown) => void;
   /** Called once, however it ends. */
   onEnd?: () => void;
 };
@@ -15,50 +22,104 @@ export type StreamOptions = {
  */
 export async function streamOf(
   chunks: AsyncGenerator<Uint8Array, void, undefined>,
-  { stalledMs, onPiece = () => {}, onEnd = () => {} }: StreamOptions = {},
+  {
+    stalledMs,
+    onPiece = () => {},
+    whileRead,
+    onBreak = () => {},
+    onEnd = () => {},
+  }: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined = chunks.next();
   await next.catch((thrown: unknown) => {
     onEnd();
     throw thrown;
   });
+  let isOver = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const wait = (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    if (stalledMs === undefined) return;
-    timer = setTimeout(() => {
-      controller.error(new Error('the reader has stopped reading'));
+  let asks = () => {};
+  const goOn = () => {
+    clearTimeout(timer);
+    asks();
+  };
+  const end = () => {
+    if (isOver) return;
+    isOver = true;
+    goOn();
+    onEnd();
+  };
+  const wait = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: number) => {
+    const breakOff = (reason: unknown) => {
+      if (isOver) return;
+      end();
+      controller.error(reason);
+      onBreak(reason);
       chunks.return(undefined).catch(() => {});
-      onEnd();
-    }, stalledMs);
+    };
+    const asked = Promise.withResolvers<void>();
+    asks = asked.resolve;
+    whileRead?.(bytes, asked.promise).catch(breakOff);
+    if (stalledMs === undefined) return;
+    timer = setTimeout(() => breakOff(new Error('the reader has stopped reading')), stalledMs);
   };
   return new ReadableStream(
     {
-      start: wait,
+      start: (controller) => wait(controller, 0),
       async pull(controller) {
-        clearTimeout(timer);
+        goOn();
         onPiece();
         try {
           const { done, value } = await (next ?? chunks.next());
           next = undefined;
+          if (isOver) return;
           if (done) {
             controller.close();
-            onEnd();
+            end();
           } else {
             controller.enqueue(value);
             onPiece();
-            wait(controller);
+            wait(controller, value.length);
           }
         } catch (thrown) {
-          onEnd();
+          end();
           throw thrown;
         }
       },
       async cancel() {
-        clearTimeout(timer);
-        onEnd();
+        end();
         await chunks.return(undefined);
       },
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * The same as a body of the platform, of a known length, so that its reply has a Content-Length.
+ * @param bytes of all chunks
+ * @throws as `streamOf`
+ */
+export async function sizedStreamOf(
+  chunks: AsyncGenerator<Uint8Array, void, undefined>,
+  bytes: number,
+  options: StreamOptions = {},
+): Promise<ReadableStream<Uint8Array>> {
+  const { readable, writable } = new FixedLengthStream(bytes);
+  const writer = writable.getWriter();
+  // A piece that nobody takes would be in memory until its reader leaves: `pipeTo` waits for it also where the source breaks off.
+  const abort = (reason: unknown) => void writer.abort(reason).catch(() => {});
+  const pieces = (await streamOf(chunks, { ...options, onBreak: abort })).getReader();
+  const send = async () => {
+    for (;;) {
+      const { done, value } = await pieces.read();
+      if (done) return await writer.close();
+      await writer.write(value);
+    }
+  };
+  // A client that leaves ends it.
+  send().catch((reason: unknown) => {
+    abort(reason);
+    pieces.cancel(reason).catch(() => {});
+  });
+  return readable;
 }

@@ -17,7 +17,7 @@ let clients = 0;
 /** An app whose reply to a path has so many bytes, of a client of its own. */
 function startReplies(change: Partial<Config> = {}) {
   const { config } = startEdge().deps;
-  const deps = { config: { ...config, maxHeldBytes: 300 * KIBIBYTE, ...change } };
+  const deps = { config: { ...config, maxHeldBytes: 400 * KIBIBYTE, ...change } };
   const app = new Hono<AppEnv>();
   const id = `large replies ${++clients}`;
   app.get('/:bytes', async (c: Context<AppEnv>) => {

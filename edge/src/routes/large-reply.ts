@@ -1,6 +1,6 @@
 /**
  * Replies that may be large, whatever their requests were: making one counts among what its client does, and while it is sent it
- * counts among the client's bodies. One that nobody reads breaks off after the time of a request.
+ * counts beside the client's bodies. One that nobody reads breaks off after the time of a request, or sooner, where others need its memory.
  */
 import type { Usage } from '@blip2/shared/schemas/generation';
 import type { GenerationConfig } from '@blip2/shared/wire';
@@ -10,7 +10,7 @@ import type { EmbeddingMediaType } from '../embeddings/represent.ts';
 import type { BodyCost } from '../http/body-costs.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { RequestTurns } from '../http/request-turns.ts';
-import { streamOf } from '../http/stream.ts';
+import { type StreamOptions, sizedStreamOf } from '../http/stream.ts';
 import { WholeRequest } from '../http/whole-request.ts';
 import { type AppContext, clientIn, readingOf } from './app-context.ts';
 
@@ -115,33 +115,57 @@ export async function largeReply(
   const isSent = request.method !== 'HEAD' && !(request instanceof WholeRequest);
   if (body.length <= LARGE_BYTES || !isSent) return c.body(body, 200, headers);
   const held = holdReply(c, config, body.length);
-  const { readable, writable } = new FixedLengthStream(body.length);
-  const pieces = await streamOf(piecesOf(body), held);
-  // A client that leaves ends it.
-  pieces.pipeTo(writable).catch(() => {});
-  return c.body(readable, 200, headers);
+  return c.body(await sizedStreamOf(piecesOf(body), body.length, held), 200, headers);
 }
 
+/** For the stream that sends a reply: `streamOf`. */
+export type HeldReply = StreamOptions & {
+  onPiece: () => void;
+  onEnd: () => void;
+  /**
+   * A piece is there, of so many bytes: it, and what it is made of, count from now on, for each piece that is not longer.
+   * @throws ApiError as `holdReply`
+   */
+  onMade: (bytes: number) => void;
+};
+
+/** A piece, and what it is made of. */
+const COPIES = 2;
+
 /**
- * Counts what a reply has in memory among the bodies of its client.
- * @param bytes of it
- * @returns for the stream that sends it: `streamOf`
+ * Counts what a reply has in memory beside the bodies of its client, and the reply itself among those that are sent at a time. It
+ * counts as slow only while its client is waited for.
+ * @param bytes in memory
  * @throws ApiError `too-many-requests`, `overloaded`
  */
-export function holdReply(c: AppContext, config: Dependencies['config'], bytes: number) {
+export function holdReply(c: AppContext, config: Dependencies['config'], bytes: number): HeldReply {
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   const { signal, method } = c.req.raw;
   // Its body is dropped.
-  if (method === 'HEAD') return { stalledMs: 0, onPiece: () => {}, onEnd: () => {} };
+  if (method === 'HEAD') return { stalledMs: 0, onPiece: () => {}, onEnd: () => {}, onMade: () => {} };
   const ms = HELD_STALLS * stalledMs;
-  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms, signal });
+  const client = clientIn(c, config);
+  const held = holdBody(maxHeldBytes, { client, ms, signal, kind: 'reply' });
   try {
-    held.add(bytes);
+    held.begin();
+    held.add(0, bytes);
   } catch (thrown) {
     held.close();
     throw thrown;
   }
-  return { stalledMs, onPiece: () => held.renew(), onEnd: () => held.close() };
+  let longest = 0;
+  return {
+    stalledMs,
+    onPiece: () => held.renew(),
+    whileRead: (read, asked) => held.during(asked.then(() => held.add(read, 0))),
+    onMade: (made) => {
+      held.renew();
+      if (made <= longest) return;
+      held.add(0, COPIES * (made - longest));
+      longest = made;
+    },
+    onEnd: () => held.close(),
+  };
 }
 
 async function* piecesOf(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
