@@ -1,5 +1,5 @@
 /** The bytes of an object in the bucket, read as they are taken: a whole one that nobody reads would be in memory, and keep workerd from its sockets. */
-import { type StreamOptions, sizedStreamOf } from './stream.ts';
+import { type StreamOptions, sentStreamOf } from './stream.ts';
 
 /** Read at a time. */
 export const RANGE_BYTES = 2 ** 19;
@@ -21,7 +21,7 @@ export async function bucketStream(
     options.onEnd?.();
     return null;
   }
-  return await sizedStreamOf(piecesOf(bucket, key, bytes), bytes, options);
+  return await sentStreamOf(piecesOf(bucket, key, bytes), bytes, options);
 }
 
 async function* piecesOf(

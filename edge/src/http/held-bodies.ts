@@ -107,7 +107,10 @@ export function holdBody(
       share.bytes += held;
       if (share.bytes <= 0 || held === 0 || share.isOver) return;
       shares.add(share);
-      if (!isUnnamed(client) && !fits(share, limit / 2, now(), (other) => other.client === client)) {
+      if (
+        !isUnnamed(client) &&
+        !fits(share, limit / 2, now(), (other) => other.client === client)
+      ) {
         const detail = `${clientThat(client, 'has')} other large bodies under way: wait for their replies, and read them.`;
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
       }

@@ -95,16 +95,17 @@ export async function streamOf(
 }
 
 /**
- * The same as a body of the platform, of a known length, so that its reply has a Content-Length.
- * @param bytes of all chunks
+ * The same as a body of the platform: of one that breaks off nothing is left in memory.
+ * @param bytes of all chunks, so that its reply has a Content-Length; null where nobody knows them
  * @throws as `streamOf`
  */
-export async function sizedStreamOf(
+export async function sentStreamOf(
   chunks: AsyncGenerator<Uint8Array, void, undefined>,
-  bytes: number,
+  bytes: number | null,
   options: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
-  const { readable, writable } = new FixedLengthStream(bytes);
+  const { readable, writable } =
+    bytes === null ? new IdentityTransformStream() : new FixedLengthStream(bytes);
   const writer = writable.getWriter();
   // A piece that nobody takes would be in memory until its reader leaves: `pipeTo` waits for it also where the source breaks off.
   const abort = (reason: unknown) => void writer.abort(reason).catch(() => {});

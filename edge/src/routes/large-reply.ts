@@ -10,7 +10,7 @@ import type { EmbeddingMediaType } from '../embeddings/represent.ts';
 import type { BodyCost } from '../http/body-costs.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { RequestTurns } from '../http/request-turns.ts';
-import { type StreamOptions, sizedStreamOf } from '../http/stream.ts';
+import { type StreamOptions, sentStreamOf } from '../http/stream.ts';
 import { WholeRequest } from '../http/whole-request.ts';
 import { type AppContext, clientIn, readingOf } from './app-context.ts';
 
@@ -115,7 +115,7 @@ export async function largeReply(
   const isSent = request.method !== 'HEAD' && !(request instanceof WholeRequest);
   if (body.length <= LARGE_BYTES || !isSent) return c.body(body, 200, headers);
   const held = holdReply(c, config, body.length);
-  return c.body(await sizedStreamOf(piecesOf(body), body.length, held), 200, headers);
+  return c.body(await sentStreamOf(piecesOf(body), body.length, held), 200, headers);
 }
 
 /** For the stream that sends a reply: `streamOf`. */
@@ -142,7 +142,8 @@ export function holdReply(c: AppContext, config: Dependencies['config'], bytes: 
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   const { signal, method } = c.req.raw;
   // Its body is dropped.
-  if (method === 'HEAD') return { stalledMs: 0, onPiece: () => {}, onEnd: () => {}, onMade: () => {} };
+  if (method === 'HEAD')
+    return { stalledMs: 0, onPiece: () => {}, onEnd: () => {}, onMade: () => {} };
   const ms = HELD_STALLS * stalledMs;
   const client = clientIn(c, config);
   const held = holdBody(maxHeldBytes, { client, ms, signal, kind: 'reply' });

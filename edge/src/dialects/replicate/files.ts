@@ -9,7 +9,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { parseJsonBytes } from '../../http/json-body.ts';
 import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
-import { sizedStreamOf } from '../../http/stream.ts';
+import { sentStreamOf } from '../../http/stream.ts';
 import { type NewFile, type StoredFile, valueFrom } from '../../predictions/contract.ts';
 import { noFile } from '../../predictions/file-image.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
@@ -127,7 +127,7 @@ export const downloadFile: Handler = async (c, deps) => {
     if (!found) throw unknown('or this URL is not whole');
     const { file, bytes } = valueFrom(found);
     const pieces = byTurns(bytes, file.size, clientIn(c, deps.config));
-    const body = await sizedStreamOf(pieces, file.size, sending);
+    const body = await sentStreamOf(pieces, file.size, sending);
     return c.body(body, 200, downloadHeaders(file));
   } catch (thrown) {
     sending.onEnd();

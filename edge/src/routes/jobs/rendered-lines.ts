@@ -4,7 +4,7 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
-import { type StreamOptions, streamOf } from '../../http/stream.ts';
+import { type StreamOptions, sentStreamOf } from '../../http/stream.ts';
 import { ENDED, type JobSnapshot, type ResultQuery } from '../../jobs/contract.ts';
 import { READ_BYTES, readResults } from '../../jobs/read-results.ts';
 import { MAX_RESULT_CHARACTERS } from '../../jobs/results.ts';
@@ -82,7 +82,7 @@ export async function streamed(
   lines: RenderedLines,
   sending: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
-  return await streamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY), sending);
+  return await sentStreamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY), null, sending);
 }
 
 /**
@@ -125,7 +125,7 @@ export async function ranged(
   }
   const mark = marks.findLast(({ at }) => at <= start) ?? { at: 0, from: undefined };
   const slice = bytesOf(lines(mark.from), start - mark.at, end - mark.at);
-  return new Response(await streamOf(slice, sending), {
+  return new Response(await sentStreamOf(slice, end - start, sending), {
     status: 206,
     headers: {
       ...all,
