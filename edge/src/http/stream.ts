@@ -1,19 +1,9 @@
 /** A body from bytes that are made while they are read. */
+import { type Reading, WaitedReader } from './waited-reader.ts';
 
-export type StreamOptions = {
-  /** Milliseconds after which a reader that reads nothing more gets nothing more: the body breaks off. */
-  stalledMs?: number;
-  /** Called at each piece that is asked for, and when it is there. */
-  onPiece?: () => void;
-  /**
-   * Called when the reader is waited for: it has a piece of so many bytes, or none yet, and asks for the next when `asked` resolves.
-   * Where what this returns is rejected, the body breaks off.
-   */
-  whileRead?: (bytes: number, asked: Promise<void>) => Promise<void>;
+export type StreamOptions = Reading & {
   /** Called where the body breaks off because its reader is slow. */
   onBreak?: (reason: unknown) => void;
-  /** Called once, however it ends. */
-  onEnd?: () => void;
 };
 
 /**
@@ -22,71 +12,44 @@ export type StreamOptions = {
  */
 export async function streamOf(
   chunks: AsyncGenerator<Uint8Array, void, undefined>,
-  {
-    stalledMs,
-    onPiece = () => {},
-    whileRead,
-    onBreak = () => {},
-    onEnd = () => {},
-  }: StreamOptions = {},
+  { onBreak = () => {}, ...reading }: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined = chunks.next();
   await next.catch((thrown: unknown) => {
-    onEnd();
+    reading.onEnd?.();
     throw thrown;
   });
-  let isOver = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let asks = () => {};
-  const goOn = () => {
-    clearTimeout(timer);
-    asks();
-  };
-  const end = () => {
-    if (isOver) return;
-    isOver = true;
-    goOn();
-    onEnd();
-  };
-  const wait = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: number) => {
-    const breakOff = (reason: unknown) => {
-      if (isOver) return;
-      end();
-      controller.error(reason);
-      onBreak(reason);
-      chunks.return(undefined).catch(() => {});
-    };
-    const asked = Promise.withResolvers<void>();
-    asks = asked.resolve;
-    whileRead?.(bytes, asked.promise).catch(breakOff);
-    if (stalledMs === undefined) return;
-    timer = setTimeout(() => breakOff(new Error('the reader has stopped reading')), stalledMs);
-  };
+  let stream: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const reader = new WaitedReader(reading, (reason) => {
+    stream?.error(reason);
+    onBreak(reason);
+    chunks.return(undefined).catch(() => {});
+  });
   return new ReadableStream(
     {
-      start: (controller) => wait(controller, 0),
+      start(controller) {
+        stream = controller;
+        reader.has(0);
+      },
       async pull(controller) {
-        goOn();
-        onPiece();
+        reader.asks();
         try {
           const { done, value } = await (next ?? chunks.next());
           next = undefined;
-          if (isOver) return;
           if (done) {
             controller.close();
-            end();
+            reader.end();
           } else {
             controller.enqueue(value);
-            onPiece();
-            wait(controller, value.length);
+            reader.has(value.length);
           }
         } catch (thrown) {
-          end();
+          reader.end();
           throw thrown;
         }
       },
       async cancel() {
-        end();
+        reader.end();
         await chunks.return(undefined);
       },
     },

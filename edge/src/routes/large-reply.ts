@@ -10,7 +10,8 @@ import type { EmbeddingMediaType } from '../embeddings/represent.ts';
 import type { BodyCost } from '../http/body-costs.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { RequestTurns } from '../http/request-turns.ts';
-import { type StreamOptions, sentStreamOf } from '../http/stream.ts';
+import { sentStreamOf } from '../http/stream.ts';
+import type { Reading } from '../http/waited-reader.ts';
 import { WholeRequest } from '../http/whole-request.ts';
 import { type AppContext, clientIn, readingOf } from './app-context.ts';
 
@@ -25,6 +26,8 @@ const MS_PER_NUMBER = 0.0003;
 
 /** To make a token with its log-probability, and write it as JSON. */
 const MS_PER_LOGPROB = 0.002;
+/** Of such a token as it is cached, and as JSON. */
+const BYTES_PER_LOGPROB = 192;
 
 /** What a reply with so many numbers costs as JSON. @param remedy what to ask for instead */
 export function numbersCost(numbers: number, remedy: string): BodyCost {
@@ -99,6 +102,19 @@ export async function storedJson(
   return await largeReply(c, deps, body, headers);
 }
 
+/**
+ * Holds what a stream of what is written may have in memory, which is much only where each token comes with many others.
+ * @throws as `holdReply`
+ */
+export function holdWritten(
+  c: AppContext,
+  { config }: Pick<Dependencies, 'config'>,
+  { n, max_tokens, logprobs, top_logprobs }: GenerationConfig,
+): Reading | undefined {
+  if (!logprobs) return undefined;
+  return holdReply(c, config, BYTES_PER_LOGPROB * n * max_tokens * (1 + top_logprobs));
+}
+
 function jsonBytes(value: object): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>;
 }
@@ -119,7 +135,7 @@ export async function largeReply(
 }
 
 /** For the stream that sends a reply: `streamOf`. */
-export type HeldReply = StreamOptions & {
+export type HeldReply = Reading & {
   onPiece: () => void;
   onEnd: () => void;
   /**
