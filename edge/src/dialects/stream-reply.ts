@@ -1,5 +1,6 @@
 /** The stream of a reply in a dialect's form: it begins at once, and says in its own way that it failed. */
 import { HEARTBEAT_MS, SSE, type StreamKind, settledFor, sseResponse } from '../http/sse.ts';
+import type { Reading } from '../http/waited-reader.ts';
 import type { ReplyDelta } from './write-reply.ts';
 
 /** Who refuses at once may still do so with a status; a long queue must not keep the headers back. */
@@ -16,21 +17,25 @@ export type StreamForm = {
 };
 
 /**
- * @param refusalMs how long the headers wait for the first delta
+ * @param options how long the headers wait for the first delta, and what counts it while it is read
  * @throws what `deltas` throws within that time
  */
 export async function streamReply(
   deltas: AsyncGenerator<ReplyDelta, void, undefined>,
   form: StreamForm,
   onCancel: () => void,
-  refusalMs = REFUSAL_MS,
+  { refusalMs = REFUSAL_MS, reading }: { refusalMs?: number; reading?: Reading | undefined } = {},
 ): Promise<Response> {
-  const settled = await settledFor(deltas, refusalMs);
+  const settled = await settledFor(deltas, refusalMs).catch((thrown: unknown) => {
+    reading?.onEnd?.();
+    throw thrown;
+  });
   const options = {
     format: (text: string) => text,
     formatError: form.fail,
     heartbeatMs: HEARTBEAT_MS,
     onCancel,
+    reading,
   };
   return await sseResponse(textOf(settled, form), options, form.kind ?? SSE);
 }

@@ -1,5 +1,5 @@
 /**
- * How many bodies may come at a time. The first bytes of each count in no memory, and a request holds no place while its body comes:
+ * How many bodies may come, and how many replies may be read, at a time. The first bytes of each count in no memory, and a request holds no place while its body comes:
  * thousands of connections with a few bytes each would have as many readers and timers, and fill an isolate.
  */
 import { ApiError } from '@blip2/shared/errors';
@@ -7,16 +7,31 @@ import { clientThat, isUnnamed } from '../turns/unnamed.ts';
 import { type ComingBody, gaveWay, RETRY_AFTER_S, slowestOf, UPLOADS } from './slow-bodies.ts';
 
 const MOST = 1024;
+/** Of replies: each has timers and readers, and as many free bytes. */
+export const MOST_REPLIES = 256;
+
+/** What is said to who has too many, and where there are too many of all. */
+export type Words = { has: string; all: string };
+const OF_BODIES: Words = {
+  has: 'requests under way whose bodies have not come whole, as many as one may have now.',
+  all: 'More bodies come than this place of the service can wait for: try again.',
+};
+export const OF_REPLIES: Words = {
+  has: 'large replies under way, as many as one may have now: read them, or end them.',
+  all: 'More large replies are being read than this place of the service can send: try again.',
+};
 
 export class AwaitedBodies<Body extends ComingBody> {
   readonly #most: number;
   readonly #onGiveWay: (body: Body) => void;
+  readonly #words: Words;
   readonly #bodies = new Set<Body>();
 
   /** @param onGiveWay called before the wait for one is ended */
-  constructor(onGiveWay: (body: Body) => void = () => {}, most = MOST) {
+  constructor(onGiveWay: (body: Body) => void = () => {}, most = MOST, words = OF_BODIES) {
     this.#onGiveWay = onGiveWay;
     this.#most = most;
+    this.#words = words;
   }
 
   /**
@@ -30,10 +45,9 @@ export class AwaitedBodies<Body extends ComingBody> {
     const own = others.filter(({ client }) => client === body.client);
     const free = this.#most * (body.kind === 'upload' ? UPLOADS : 1) - others.length;
     if (!isUnnamed(body.client) && own.length > 0 && own.length >= free) {
-      if (!this.#makeRoom(own, now)) throw tooManyOf(body.client, own.length);
+      if (!this.#makeRoom(own, now)) throw this.#tooMany(body.client, own.length);
     } else if (free <= 0 && !this.#makeRoom(others, now)) {
-      const detail = 'More bodies come than this place of the service can wait for: try again.';
-      throw new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
+      throw new ApiError('overloaded', this.#words.all, { retry_after: RETRY_AFTER_S });
     }
     this.#bodies.add(body);
   }
@@ -56,12 +70,12 @@ export class AwaitedBodies<Body extends ComingBody> {
     if (slowest === undefined) return false;
     this.leave(slowest);
     this.#onGiveWay(slowest);
-    slowest.end?.(gaveWay('its place'));
+    slowest.end?.(gaveWay('its place', slowest.kind));
     return true;
   }
-}
 
-function tooManyOf(client: string, limit: number): ApiError {
-  const detail = `${clientThat(client, 'has')} ${limit} requests under way whose bodies have not come whole, as many as one may have now.`;
-  return new ApiError('too-many-requests', detail, { limit, retry_after: RETRY_AFTER_S });
+  #tooMany(client: string, limit: number): ApiError {
+    const detail = `${clientThat(client, 'has')} ${limit} ${this.#words.has}`;
+    return new ApiError('too-many-requests', detail, { limit, retry_after: RETRY_AFTER_S });
+  }
 }

@@ -1,5 +1,5 @@
 /** The bytes of an object in the bucket, read as they are taken: a whole one that nobody reads would be in memory, and keep workerd from its sockets. */
-import { type StreamOptions, streamOf } from './stream.ts';
+import { type StreamOptions, sentStreamOf } from './stream.ts';
 
 /** Read at a time. */
 export const RANGE_BYTES = 2 ** 19;
@@ -21,11 +21,7 @@ export async function bucketStream(
     options.onEnd?.();
     return null;
   }
-  const { readable, writable } = new FixedLengthStream(bytes);
-  const body = await streamOf(piecesOf(bucket, key, bytes), options);
-  // A client that leaves ends it.
-  body.pipeTo(writable).catch(() => {});
-  return readable;
+  return await sentStreamOf(piecesOf(bucket, key, bytes), bytes, options);
 }
 
 async function* piecesOf(

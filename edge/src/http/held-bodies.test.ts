@@ -244,3 +244,126 @@ it('one that is renewed counts on, and one that is not counts as closed', () => 
   newcomer.add(MEBIBYTE);
   newcomer.close();
 });
+
+describe('a reply', () => {
+  const KIBIBYTE = 1024;
+
+  /** One of so many bytes that waits for its client, beside a body or another reply that comes later. */
+  function sent(bytes: number, client = `${++clients}`, kind: 'body' | 'reply' = 'body') {
+    let time = 1_000_000;
+    const now = () => time;
+    const reply = holdBody(LIMIT, { client, ms: 60_000, kind: 'reply', now });
+    reply.begin();
+    reply.add(0, bytes + FREE);
+    const asked = Promise.withResolvers<void>();
+    const waits = reply.during(asked.promise).then(
+      () => 'read',
+      ({ slug }) => slug,
+    );
+    const passes = (seconds: number, perSecond = 0) => {
+      for (let second = 0; second < seconds; second++) {
+        time += 1000;
+        reply.add(perSecond, 0);
+      }
+    };
+    const newcomer = (of = `${++clients}`) =>
+      holdBody(LIMIT, { client: of, ms: 30_000, kind, now });
+    return { reply, waits, asked, passes, newcomer };
+  }
+
+  it.each(['of another', 'unnamed', 'same'])(
+    'that nobody reads gives way to a body: %s',
+    async (of) => {
+      const { reply, waits, passes, newcomer } = sent(4 * MEBIBYTE, of);
+      passes(6);
+      const body = newcomer(of === 'of another' ? undefined : of);
+      passes(1);
+      body.add(MEBIBYTE);
+      expect(await waits).toBe('overloaded');
+      // What is made of it meanwhile counts no more.
+      reply.add(0, 4 * MEBIBYTE);
+      body.add(MEBIBYTE);
+      for (const held of [reply, body]) held.close();
+    },
+  );
+
+  it.each([
+    ['that its client reads', 300 * KIBIBYTE, 'body'],
+    ['that its client reads slowly, to another reply', 32 * KIBIBYTE, 'reply'],
+  ] as const)('%s goes on', async (_, perSecond, kind) => {
+    const { reply, waits, passes, newcomer } = sent(4 * MEBIBYTE, undefined, kind);
+    passes(20, perSecond);
+    const other = newcomer();
+    expect(() => other.add(0, MEBIBYTE)).toThrow(overloaded);
+    expect(await Promise.race([waits, 'goes on'])).toBe('goes on');
+    for (const held of [reply, other]) held.close();
+  });
+
+  it('whose source is slow goes on', async () => {
+    const { reply, waits, asked, passes, newcomer } = sent(4 * MEBIBYTE);
+    asked.resolve();
+    expect(await waits).toBe('read');
+    passes(20);
+    const body = newcomer();
+    expect(() => body.add(MEBIBYTE)).toThrow(overloaded);
+    for (const held of [reply, body]) held.close();
+  });
+
+  it('that waits again before the last wait has ended may still give way', async () => {
+    const { reply, asked, passes, newcomer } = sent(4 * MEBIBYTE);
+    asked.resolve();
+    const waits = reply.during(new Promise<string>(() => {})).catch(({ slug }) => slug);
+    await null;
+    passes(6);
+    const body = newcomer();
+    passes(1);
+    body.add(MEBIBYTE);
+    expect(await waits).toBe('overloaded');
+    for (const held of [reply, body]) held.close();
+  });
+
+  it('leaves bodies a quarter of the memory, however many there are', () => {
+    const replies = Array.from({ length: 8 }, () =>
+      holdBody(LIMIT, { client: `${++clients}`, ms: 30_000, kind: 'reply' }),
+    );
+    const refused = replies.filter((reply) => {
+      try {
+        reply.add(0, MEBIBYTE + FREE);
+        return false;
+      } catch (thrown) {
+        expect(thrown).toEqual(overloaded);
+        reply.close();
+        return true;
+      }
+    });
+    expect(refused).toHaveLength(5);
+    const body = open();
+    body.add(MEBIBYTE + FREE);
+    for (const held of [...replies, body]) held.close();
+  });
+
+  it('is one of so many that one client has at a time', () => {
+    const client = 'reads nothing';
+    const hold = () => holdBody(LIMIT, { client, ms: 30_000, kind: 'reply' });
+    const replies = Array.from({ length: 129 }, hold);
+    for (const reply of replies.slice(1)) reply.begin();
+    expect(() => replies[0]?.begin()).toThrow(
+      expect.objectContaining({
+        slug: 'too-many-requests',
+        message:
+          'This client has 128 large replies under way, as many as one may have now: read them, or end them.',
+      }),
+    );
+    const other = open();
+    other.begin();
+    for (const held of [...replies, other]) held.close();
+    hold().begin();
+  });
+});
+
+it('bodies of those whom nobody tells apart have all of it together', () => {
+  const bodies = Array.from({ length: 5 }, () => open('unnamed'));
+  for (const body of bodies.slice(1)) body.add(MEBIBYTE + FREE);
+  expect(() => bodies[0]?.add(MEBIBYTE + FREE)).toThrow(overloaded);
+  for (const body of bodies) body.close();
+});

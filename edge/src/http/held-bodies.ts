@@ -1,17 +1,19 @@
 /**
- * The memory that bodies take while they are read. An isolate has 128 MB for all of its requests, and one that needs more
+ * The memory that bodies take while they are read, and large replies while they are sent. An isolate has 128 MB for all of its requests, and one that needs more
  * is ended with every request in it: so a large body that does not fit beside others has to wait outside.
  */
 import { ApiError } from '@blip2/shared/errors';
-import { clientThat } from '../turns/unnamed.ts';
-import { AwaitedBodies } from './awaited-bodies.ts';
+import { clientThat, isUnnamed } from '../turns/unnamed.ts';
+import { AwaitedBodies, MOST_REPLIES, OF_REPLIES } from './awaited-bodies.ts';
 import { RecentPace } from './recent-pace.ts';
 import {
   type ComingBody,
   gaveWay,
   type Kind,
+  REPLIES,
   RETRY_AFTER_S,
   SLOW,
+  STILL,
   slowestOf,
   UPLOADS,
 } from './slow-bodies.ts';
@@ -33,23 +35,25 @@ type Share = ComingBody & {
 const shares = new Set<Share>();
 /** Those of them that still come. */
 const awaited = new AwaitedBodies<Share>(remove);
+/** The replies, whatever they have in memory. */
+const sent = new AwaitedBodies<Share>(remove, MOST_REPLIES, OF_REPLIES);
 
 /** One body. Whoever has opened it must close it. */
 export type HeldBody = {
   /**
-   * It is going to come: one of as many as are awaited at a time. Called before anything of it is read, so that who is refused gets its reply.
+   * It is going to come, or to be read: one of as many as are awaited at a time. Called before anything of it is read, so that who is refused gets its reply.
    * @throws ApiError `too-many-requests`, `overloaded` where as many come already, none of them slowly
    */
   begin(): void;
   /**
-   * @param bytes that have come
-   * @param held those of them that stay in memory
+   * @param bytes that have come, or were read of a reply
+   * @param held what stays in memory from now on
    * @throws ApiError `too-many-requests` when these bytes do not fit into the client's half beside its other bodies, `overloaded` when
-   *   they do not fit beside those of others
+   *   they do not fit beside those of others. Those whom nobody tells apart have all of it together
    */
   add(bytes: number, held?: number): void;
   /**
-   * Waits for more of it.
+   * Waits for more of it, or for its reader.
    * @throws ApiError `overloaded` when it gives way to another meanwhile: then it counts no longer
    */
   during<T>(work: Promise<T>): Promise<T>;
@@ -96,36 +100,39 @@ export function holdBody(
   if (signal?.aborted) close();
   return {
     begin: () => {
-      if (!share.isOver) awaited.add(share, now());
+      if (!share.isOver) (kind === 'reply' ? sent : awaited).add(share, now());
     },
     add: (bytes, held = bytes) => {
       share.pace.add(bytes, now());
       share.bytes += held;
       if (share.bytes <= 0 || held === 0 || share.isOver) return;
       shares.add(share);
-      const own = bytesOf(kind, now(), client);
       if (
-        own > share.bytes &&
-        own > limit / 2 &&
-        !makeRoom(share, own - limit / 2, now(), client)
+        !isUnnamed(client) &&
+        !fits(share, limit / 2, now(), (other) => other.client === client)
       ) {
         const detail = `${clientThat(client, 'has')} other large bodies under way: wait for their replies, and read them.`;
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
       }
-      const all = bytesOf(kind, now());
-      if (all === share.bytes || all <= limit || makeRoom(share, all - limit, now())) return;
+      const isReply = (other: Share) => other.kind === 'reply';
+      const hasRoom = kind !== 'reply' || fits(share, limit * REPLIES, now(), isReply);
+      if (hasRoom && fits(share, limit, now())) return;
       const detail = 'Other large bodies are being read: try again, or send a smaller image.';
       throw new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
     },
     during: async (work) => {
       const ended = Promise.withResolvers<never>();
-      share.end = ended.reject;
+      const { reject } = ended;
+      share.end = reject;
       share.pace.goOn(now());
       try {
         return await Promise.race([work, ended.promise]);
       } finally {
-        share.end = undefined;
-        share.pace.leave(now());
+        // The next wait may have begun.
+        if (share.end === reject) {
+          share.end = undefined;
+          share.pace.leave(now());
+        }
         // An upload is awaited again as soon as what has come of it is stored.
         if (kind === 'body') awaited.leave(share);
       }
@@ -140,19 +147,39 @@ export function holdBody(
 }
 
 /**
- * Ends the slowest bodies beside one, where they are slow enough.
+ * Whether there is room for one beside others, or it is alone among them; the slowest give way, where they are slow enough.
+ * @param most bytes of all that are meant
+ * @param isMeant of those with which it shares its memory
+ */
+function fits(
+  share: Share,
+  most: number,
+  now: number,
+  isMeant: (other: Share) => boolean = () => true,
+): boolean {
+  const others: Share[] = [];
+  let bytes = share.bytes;
+  for (const other of shares) {
+    if (other.expiresAt < now) shares.delete(other);
+    else if (other !== share && isBeside(other, share) && isMeant(other)) {
+      others.push(other);
+      bytes += other.bytes;
+    }
+  }
+  return others.length === 0 || bytes <= most || makeRoom(share, others, bytes - most, now);
+}
+
+/** Uploads have memory of their own. */
+function isBeside({ kind }: Share, { kind: other }: Share): boolean {
+  return (kind === 'upload') === (other === 'upload');
+}
+
+/**
  * @param bytes for which there has to be room
- * @param client whose bodies are meant; left out for those of all
  * @returns whether there is room now
  */
-function makeRoom(share: Share, bytes: number, now: number, client?: string): boolean {
-  const most = Math.min(SLOW, share.pace.at(now) / 2);
-  const others = [...shares].filter(
-    (other) =>
-      other !== share &&
-      other.kind === share.kind &&
-      (client === undefined || other.client === client),
-  );
+function makeRoom(share: Share, others: readonly Share[], bytes: number, now: number): boolean {
+  const most = share.kind === 'reply' ? STILL : Math.min(SLOW, share.pace.at(now) / 2);
   let room = 0;
   const ended = slowestOf(others, now, most).filter((other) => {
     if (room >= bytes) return false;
@@ -162,7 +189,7 @@ function makeRoom(share: Share, bytes: number, now: number, client?: string): bo
   if (room < bytes) return false;
   for (const other of ended) {
     remove(other);
-    other.end?.(gaveWay('the memory that it took'));
+    other.end?.(gaveWay('the memory that it took', other.kind));
   }
   return true;
 }
@@ -171,16 +198,5 @@ function remove(share: Share): void {
   share.isOver = true;
   shares.delete(share);
   awaited.leave(share);
-}
-
-/** @param client whose bodies count; left out for those of all */
-function bytesOf(kind: Kind, now: number, client?: string): number {
-  let sum = 0;
-  for (const share of shares) {
-    if (share.expiresAt < now) shares.delete(share);
-    else if (share.kind === kind && (client === undefined || share.client === client)) {
-      sum += share.bytes;
-    }
-  }
-  return sum;
+  sent.leave(share);
 }

@@ -117,3 +117,33 @@ describe('server-sent events', () => {
     );
   });
 });
+
+it('a stream that counts ends when all of it was taken, and breaks off where nobody takes it', async () => {
+  const said: string[] = [];
+  const canceled = Promise.withResolvers<void>();
+  const open = async (stalledMs: number) =>
+    await sseResponse(
+      (async function* () {
+        yield 'a';
+      })(),
+      {
+        format: (item) => item,
+        formatError: () => '',
+        heartbeatMs: 60_000,
+        onCancel: canceled.resolve,
+        reading: {
+          stalledMs,
+          whileRead: async (bytes) => void said.push(`has ${bytes}`),
+          onEnd: () => said.push('end'),
+        },
+      },
+    );
+  const reader = (await open(60_000)).body!.getReader();
+  await vi.waitFor(() => expect(said).toEqual(['has 0', 'has 1']));
+  await reader.read();
+  expect((await reader.read()).done).toBe(true);
+  expect(said).toEqual(['has 0', 'has 1', 'end']);
+  const unread = await open(1);
+  await canceled.promise;
+  await expect(unread.text()).rejects.toThrow('stopped reading');
+});

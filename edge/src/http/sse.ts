@@ -1,4 +1,5 @@
 /** Server-sent events, or what another protocol has instead, from an async iterable, with a sign of life while nothing flows. */
+import { type Reading, WaitedReader } from './waited-reader.ts';
 
 export type ServerEvent = { event: string; data: unknown };
 
@@ -23,6 +24,8 @@ export type SseOptions<Item> = {
   heartbeatMs: number;
   /** Called once when the client goes away before the end. */
   onCancel: () => void;
+  /** Of one whose client may have much in memory. */
+  reading?: Reading | undefined;
 };
 
 /** A comment every half second: a Worker notices a gone client only when it writes. */
@@ -52,7 +55,10 @@ export async function sseResponse<Item>(
   kind = SSE,
 ): Promise<Response> {
   const first = items.next();
-  await orHeartbeat(first, options.heartbeatMs);
+  await orHeartbeat(first, options.heartbeatMs).catch((thrown: unknown) => {
+    options.reading?.onEnd?.();
+    throw thrown;
+  });
   const fail = () => failed.add(response);
   const response = new Response(sseStream(items, first, options, kind, fail), {
     headers: {
@@ -85,17 +91,39 @@ export function hasFailed(response: Response): boolean {
 function sseStream<Item>(
   items: AsyncGenerator<Item>,
   first: Promise<IteratorResult<Item>>,
-  { format, formatError, heartbeatMs, onCancel }: SseOptions<Item>,
+  { format, formatError, heartbeatMs, onCancel, reading }: SseOptions<Item>,
   { heartbeat }: StreamKind,
   onFailure: () => void,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let pending: Promise<IteratorResult<Item>> | undefined = first;
+  let stream: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const leave = async () => {
+    onCancel();
+    await pending?.catch(() => {});
+    await items.return(undefined);
+  };
+  const reader = new WaitedReader(reading ?? {}, (reason) => {
+    stream?.error(reason);
+    leave().catch(() => {});
+  });
   return new ReadableStream({
+    start(controller) {
+      stream = controller;
+      reader.has(0);
+    },
     async pull(controller) {
+      reader.asks();
       let text = '';
       const send = () => {
-        if (text !== '') controller.enqueue(encoder.encode(text));
+        if (text === '') return;
+        const bytes = encoder.encode(text);
+        controller.enqueue(bytes);
+        reader.has(bytes.length);
+      };
+      const close = () => {
+        reader.end();
+        controller.close();
       };
       pending ??= items.next();
       try {
@@ -117,18 +145,20 @@ function sseStream<Item>(
           next = await ifReady(pending);
         }
         send();
-        if (next?.done) controller.close();
+        if (!next?.done) return;
+        // One that counts ends when its last piece was taken: then there is nothing more.
+        if (reading === undefined || text === '') close();
+        else pending = undefined;
       } catch (thrown) {
         onFailure();
         text += encodeServerEvent(formatError(thrown));
         send();
-        controller.close();
+        close();
       }
     },
     async cancel() {
-      onCancel();
-      await pending?.catch(() => {});
-      await items.return(undefined);
+      reader.end();
+      await leave();
     },
   });
 }

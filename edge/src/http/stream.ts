@@ -1,12 +1,9 @@
 /** A body from bytes that are made while they are read. */
+import { type Reading, WaitedReader } from './waited-reader.ts';
 
-export type StreamOptions = {
-  /** Milliseconds after which a reader that reads nothing more gets nothing more: the body breaks off. */
-  stalledMs?: number;
-  /** Called at each piece that is asked for, and when it is there. */
-  onPiece?: () => void;
-  /** Called once, however it ends. */
-  onEnd?: () => void;
+export type StreamOptions = Reading & {
+  /** Called where the body breaks off because its reader is slow. */
+  onBreak?: (reason: unknown) => void;
 };
 
 /**
@@ -15,50 +12,78 @@ export type StreamOptions = {
  */
 export async function streamOf(
   chunks: AsyncGenerator<Uint8Array, void, undefined>,
-  { stalledMs, onPiece = () => {}, onEnd = () => {} }: StreamOptions = {},
+  { onBreak = () => {}, ...reading }: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
   let next: Promise<IteratorResult<Uint8Array, void>> | undefined = chunks.next();
   await next.catch((thrown: unknown) => {
-    onEnd();
+    reading.onEnd?.();
     throw thrown;
   });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const wait = (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    if (stalledMs === undefined) return;
-    timer = setTimeout(() => {
-      controller.error(new Error('the reader has stopped reading'));
-      chunks.return(undefined).catch(() => {});
-      onEnd();
-    }, stalledMs);
-  };
+  let stream: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const reader = new WaitedReader(reading, (reason) => {
+    stream?.error(reason);
+    onBreak(reason);
+    chunks.return(undefined).catch(() => {});
+  });
   return new ReadableStream(
     {
-      start: wait,
+      start(controller) {
+        stream = controller;
+        reader.has(0);
+      },
       async pull(controller) {
-        clearTimeout(timer);
-        onPiece();
+        reader.asks();
         try {
           const { done, value } = await (next ?? chunks.next());
           next = undefined;
           if (done) {
             controller.close();
-            onEnd();
+            reader.end();
           } else {
             controller.enqueue(value);
-            onPiece();
-            wait(controller);
+            reader.has(value.length);
           }
         } catch (thrown) {
-          onEnd();
+          reader.end();
           throw thrown;
         }
       },
       async cancel() {
-        clearTimeout(timer);
-        onEnd();
+        reader.end();
         await chunks.return(undefined);
       },
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * The same as a body of the platform: of one that breaks off nothing is left in memory.
+ * @param bytes of all chunks, so that its reply has a Content-Length; null where nobody knows them
+ * @throws as `streamOf`
+ */
+export async function sentStreamOf(
+  chunks: AsyncGenerator<Uint8Array, void, undefined>,
+  bytes: number | null,
+  options: StreamOptions = {},
+): Promise<ReadableStream<Uint8Array>> {
+  const { readable, writable } =
+    bytes === null ? new IdentityTransformStream() : new FixedLengthStream(bytes);
+  const writer = writable.getWriter();
+  // A piece that nobody takes would be in memory until its reader leaves: `pipeTo` waits for it also where the source breaks off.
+  const abort = (reason: unknown) => void writer.abort(reason).catch(() => {});
+  const pieces = (await streamOf(chunks, { ...options, onBreak: abort })).getReader();
+  const send = async () => {
+    for (;;) {
+      const { done, value } = await pieces.read();
+      if (done) return await writer.close();
+      await writer.write(value);
+    }
+  };
+  // A client that leaves ends it.
+  send().catch((reason: unknown) => {
+    abort(reason);
+    pieces.cancel(reason).catch(() => {});
+  });
+  return readable;
 }

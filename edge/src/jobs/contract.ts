@@ -134,6 +134,8 @@ export type JobSnapshot = {
   usage: JobUsage | null;
   /** Which of its results are not read any more: somebody has deleted the file of them. */
   deleted: ResultState[];
+  /** Of all results, as far as parts have said it. Objects of an earlier version do not say it. */
+  resultBytes?: number;
 };
 
 /** Results of a batch are two files: those of items that were completed, and all others. */

@@ -8,7 +8,7 @@ export function snapshotOf(table: JobTable, ratePerSecond: number | null): JobSn
   if (record === null) throw new Error('there is no such job');
   const { id, order, state, times } = record;
   const { webhook, ...shown } = order;
-  const { parts, total, completed, failed, canceled, usage } = table.totals();
+  const { parts, total, completed, failed, canceled, usage, resultBytes } = table.totals();
   const { createdAt = 0 } = times;
   const hasRun = times.inProgressAt !== undefined;
   return {
@@ -34,5 +34,6 @@ export function snapshotOf(table: JobTable, ratePerSecond: number | null): JobSn
     errors: table.errors(),
     usage: hasRun ? usage : null,
     deleted: record.deleted ?? [],
+    resultBytes,
   };
 }

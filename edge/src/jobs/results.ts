@@ -7,7 +7,7 @@ type Place = { part: number; item: number };
 type About = { sha256?: string | undefined; used?: JobUsage | null };
 
 /** SQLite's rows have 2 MB at most. */
-const MAX_RESULT_CHARACTERS = 600_000;
+export const MAX_RESULT_CHARACTERS = 600_000;
 const TOO_LARGE = {
   code: 'result_too_large',
   message: 'The reply is too large to be a result: ask for less of it.',

@@ -11,7 +11,7 @@ import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { HEARTBEAT_MS, type ServerEvent, sseResponse } from '../http/sse.ts';
 import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
-import { writtenJson } from './large-reply.ts';
+import { holdWritten, writtenJson } from './large-reply.ts';
 
 export type GenerateRoute = {
   /** Member of the reply that holds the text. */
@@ -46,6 +46,7 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
         formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
         heartbeatMs: HEARTBEAT_MS,
         onCancel: () => canceled.abort(),
+        reading: holdWritten(c, deps, fields.prompt.generation),
       });
     }
     const { text, timings_ms, ...rest } = await wholeOf(deltas);

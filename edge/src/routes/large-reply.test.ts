@@ -8,7 +8,7 @@ import { storeKey } from '../testing/keys.ts';
 import { generative, retrieval } from '../testing/models.ts';
 import { dearWork } from '../turns/dear-work.ts';
 import type { AppEnv } from './app-context.ts';
-import { largeReply, numbersCost } from './large-reply.ts';
+import { holdReply, largeReply, numbersCost } from './large-reply.ts';
 
 const KIBIBYTE = 1024;
 const LARGE = 200 * KIBIBYTE;
@@ -17,7 +17,7 @@ let clients = 0;
 /** An app whose reply to a path has so many bytes, of a client of its own. */
 function startReplies(change: Partial<Config> = {}) {
   const { config } = startEdge().deps;
-  const deps = { config: { ...config, maxHeldBytes: 300 * KIBIBYTE, ...change } };
+  const deps = { config: { ...config, maxHeldBytes: 400 * KIBIBYTE, ...change } };
   const app = new Hono<AppEnv>();
   const id = `large replies ${++clients}`;
   app.get('/:bytes', async (c: Context<AppEnv>) => {
@@ -150,6 +150,51 @@ it('log-probabilities count where each token has many', async () => {
   } finally {
     passes.mockRestore();
   }
+});
+
+it.each(['/v1/captions', '/v1/chat/completions'])(
+  'a stream of log-probabilities counts until it is read: %s',
+  async (path) => {
+    const env = { CLIENT_ADDRESS_HEADER: 'x-address', MAX_HELD_BYTES: '100000' };
+    const edge = startEdge({ env });
+    const address = { 'x-address': `2001:db8:5ee:${++clients}::1` };
+    const data = newImage().toBase64();
+    const image_url = { url: `data:image/png;base64,${data}` };
+    const messages = [{ role: 'user', content: [{ type: 'image_url', image_url }] }];
+    const asked =
+      path === '/v1/captions' ? { image: { data } } : { model: generative.name, messages };
+    const scored = { stream: true, logprobs: true, top_logprobs: 20, max_tokens: 40 };
+    const get = (change = {}) => edge.post(path, { ...asked, ...scored, ...change }, address);
+    const [first, refused] = [await get(), await get()];
+    expect([first.status, refused.status]).toEqual([200, 429]);
+    const plain = await get({ logprobs: false, top_logprobs: 0 });
+    expect(plain.status).toBe(200);
+    await plain.text();
+    expect(await first.text()).toContain('logprob');
+    const later = await get();
+    expect(later.status).toBe(200);
+    await later.body?.cancel();
+  },
+);
+
+it('a piece counts with what it is made of, as soon as it is there', async () => {
+  const { config } = startEdge().deps;
+  const app = new Hono<AppEnv>();
+  app.get('/', (c: Context<AppEnv>) => {
+    c.set('caller', { id: 'makes pieces' } as never);
+    const limited = { ...config, maxHeldBytes: 400 * KIBIBYTE };
+    const [small, large] = [1, 1].map((bytes) => holdReply(c, limited, bytes));
+    small?.onMade(60 * KIBIBYTE);
+    large?.onMade(100 * KIBIBYTE);
+    // Of the longest alone.
+    large?.onMade(100 * KIBIBYTE);
+    expect(() => large?.onMade(140 * KIBIBYTE)).toThrow(
+      expect.objectContaining({ slug: 'too-many-requests' }),
+    );
+    for (const held of [small, large]) held?.onEnd();
+    return c.text('');
+  });
+  expect((await app.request('/')).status).toBe(200);
 });
 
 it('the content of a file counts by what was read ahead', async () => {

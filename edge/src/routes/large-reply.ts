@@ -1,6 +1,6 @@
 /**
  * Replies that may be large, whatever their requests were: making one counts among what its client does, and while it is sent it
- * counts among the client's bodies. One that nobody reads breaks off after the time of a request.
+ * counts beside the client's bodies. One that nobody reads breaks off after the time of a request, or sooner, where others need its memory.
  */
 import type { Usage } from '@blip2/shared/schemas/generation';
 import type { GenerationConfig } from '@blip2/shared/wire';
@@ -10,7 +10,8 @@ import type { EmbeddingMediaType } from '../embeddings/represent.ts';
 import type { BodyCost } from '../http/body-costs.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { RequestTurns } from '../http/request-turns.ts';
-import { streamOf } from '../http/stream.ts';
+import { sentStreamOf } from '../http/stream.ts';
+import type { Reading } from '../http/waited-reader.ts';
 import { WholeRequest } from '../http/whole-request.ts';
 import { type AppContext, clientIn, readingOf } from './app-context.ts';
 
@@ -25,6 +26,8 @@ const MS_PER_NUMBER = 0.0003;
 
 /** To make a token with its log-probability, and write it as JSON. */
 const MS_PER_LOGPROB = 0.002;
+/** Of such a token as it is cached, and as JSON. */
+const BYTES_PER_LOGPROB = 192;
 
 /** What a reply with so many numbers costs as JSON. @param remedy what to ask for instead */
 export function numbersCost(numbers: number, remedy: string): BodyCost {
@@ -99,6 +102,19 @@ export async function storedJson(
   return await largeReply(c, deps, body, headers);
 }
 
+/**
+ * Holds what a stream of what is written may have in memory, which is much only where each token comes with many others.
+ * @throws as `holdReply`
+ */
+export function holdWritten(
+  c: AppContext,
+  { config }: Pick<Dependencies, 'config'>,
+  { n, max_tokens, logprobs, top_logprobs }: GenerationConfig,
+): Reading | undefined {
+  if (!logprobs) return undefined;
+  return holdReply(c, config, BYTES_PER_LOGPROB * n * max_tokens * (1 + top_logprobs));
+}
+
 function jsonBytes(value: object): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(value)) as Uint8Array<ArrayBuffer>;
 }
@@ -115,33 +131,58 @@ export async function largeReply(
   const isSent = request.method !== 'HEAD' && !(request instanceof WholeRequest);
   if (body.length <= LARGE_BYTES || !isSent) return c.body(body, 200, headers);
   const held = holdReply(c, config, body.length);
-  const { readable, writable } = new FixedLengthStream(body.length);
-  const pieces = await streamOf(piecesOf(body), held);
-  // A client that leaves ends it.
-  pieces.pipeTo(writable).catch(() => {});
-  return c.body(readable, 200, headers);
+  return c.body(await sentStreamOf(piecesOf(body), body.length, held), 200, headers);
 }
 
+/** For the stream that sends a reply: `streamOf`. */
+export type HeldReply = Reading & {
+  onPiece: () => void;
+  onEnd: () => void;
+  /**
+   * A piece is there, of so many bytes: it, and what it is made of, count from now on, for each piece that is not longer.
+   * @throws ApiError as `holdReply`
+   */
+  onMade: (bytes: number) => void;
+};
+
+/** A piece, and what it is made of. */
+const COPIES = 2;
+
 /**
- * Counts what a reply has in memory among the bodies of its client.
- * @param bytes of it
- * @returns for the stream that sends it: `streamOf`
+ * Counts what a reply has in memory beside the bodies of its client, and the reply itself among those that are sent at a time. It
+ * counts as slow only while its client is waited for.
+ * @param bytes in memory
  * @throws ApiError `too-many-requests`, `overloaded`
  */
-export function holdReply(c: AppContext, config: Dependencies['config'], bytes: number) {
+export function holdReply(c: AppContext, config: Dependencies['config'], bytes: number): HeldReply {
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   const { signal, method } = c.req.raw;
   // Its body is dropped.
-  if (method === 'HEAD') return { stalledMs: 0, onPiece: () => {}, onEnd: () => {} };
+  if (method === 'HEAD')
+    return { stalledMs: 0, onPiece: () => {}, onEnd: () => {}, onMade: () => {} };
   const ms = HELD_STALLS * stalledMs;
-  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms, signal });
+  const client = clientIn(c, config);
+  const held = holdBody(maxHeldBytes, { client, ms, signal, kind: 'reply' });
   try {
-    held.add(bytes);
+    held.begin();
+    held.add(0, bytes);
   } catch (thrown) {
     held.close();
     throw thrown;
   }
-  return { stalledMs, onPiece: () => held.renew(), onEnd: () => held.close() };
+  let longest = 0;
+  return {
+    stalledMs,
+    onPiece: () => held.renew(),
+    whileRead: (read, asked) => held.during(asked.then(() => held.add(read, 0))),
+    onMade: (made) => {
+      held.renew();
+      if (made <= longest) return;
+      held.add(0, COPIES * (made - longest));
+      longest = made;
+    },
+    onEnd: () => held.close(),
+  };
 }
 
 async function* piecesOf(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {

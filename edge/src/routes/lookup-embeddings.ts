@@ -9,7 +9,7 @@ import { expectInTime, heldBytes, lookupMany } from '../embeddings/lookup-many.t
 import { type Listed, toJsonLines, toNpz, toSafetensors } from '../embeddings/represent-many.ts';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readJsonObject } from '../http/request-body.ts';
-import { streamOf } from '../http/stream.ts';
+import { sentStreamOf } from '../http/stream.ts';
 import { resultReads } from '../turns/bulk-reads.ts';
 import { type Handler, readingOf, requestContextOf } from './app-context.ts';
 import { holdReply, numbersCost } from './large-reply.ts';
@@ -52,11 +52,11 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
     ms < LONG_LINE_MS ? make() : await resultReads.run(context.client ?? '', async () => make());
   switch (mediaType) {
     case 'application/x-ndjson':
-      return new Response(await streamOf(toJsonLines(lookup(ids), shape, inTurn), ends), {
+      return new Response(await sentStreamOf(toJsonLines(lookup(ids), shape, inTurn), null, ends), {
         headers,
       });
     case 'application/x-npz':
-      return new Response(await streamOf(toNpz(lookup(ids), shape), ends), { headers });
+      return new Response(await sentStreamOf(toNpz(lookup(ids), shape), null, ends), { headers });
     case 'application/x-safetensors': {
       // Its first bytes name all that comes.
       const listed: Listed = { found: [], missing: [] };
@@ -74,11 +74,7 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
       const metadata = { model: model.name, revision: model.revision, kind };
       const again = lookup(listed.found.map(({ id }) => id));
       const { bytes, chunks } = toSafetensors(listed, shape, metadata, again);
-      const { readable, writable } = new FixedLengthStream(bytes);
-      const body = await streamOf(chunks, ends);
-      // A client that leaves ends it.
-      body.pipeTo(writable).catch(() => {});
-      return new Response(readable, { headers });
+      return new Response(await sentStreamOf(chunks, bytes, ends), { headers });
     }
   }
 };

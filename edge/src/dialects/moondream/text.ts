@@ -88,7 +88,9 @@ async function write(
     // What fails behind the headers its clients hardly show: they wait for the first characters.
     const form = eventsOf(request_id);
     const { deadlineMs } = deps.config;
-    return await streamReply(textsOf(deltas), form, () => canceled.abort(), deadlineMs);
+    return await streamReply(textsOf(deltas), form, () => canceled.abort(), {
+      refusalMs: deadlineMs,
+    });
   }
   const { text, finish_reason } = await wholeOf(deltas);
   const whole = { request_id, ...place(text), finish_reason };

@@ -6,7 +6,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import type { StreamKind } from '../../http/sse.ts';
 import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
-import { writtenJson } from '../../routes/large-reply.ts';
+import { holdWritten, writtenJson } from '../../routes/large-reply.ts';
 import { toOpenAiLogprobs } from '../logprobs.ts';
 import { type StreamForm, streamReply } from '../stream-reply.ts';
 import { prepareReply, type ReplyDelta, type ReplyRequest, type Written } from '../write-reply.ts';
@@ -40,7 +40,10 @@ export async function writeOllamaReply(
   if (stream) context.account?.stream();
   const deltas = timed(await prepared.begin(context), times, deps.now);
   const lines = new ReplyLines(deps, model, place, times);
-  if (stream) return await streamReply(deltas, lines, () => canceled.abort());
+  if (stream) {
+    const reading = holdWritten(c, deps, prepared.generation);
+    return await streamReply(deltas, lines, () => canceled.abort(), { reading });
+  }
   const whole = await wholeOf(deltas);
   const value = lines.end(whole, whole.text, 0);
   const written = { generation: prepared.generation, usage: whole.usage };

@@ -6,9 +6,10 @@ import { type AppContext, clientIn } from '../../routes/app-context.ts';
 import { findJob } from '../../routes/jobs/job-access.ts';
 import { DELETE_AT } from '../../routes/jobs/open-job.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
-import { rendered } from '../../routes/jobs/rendered-lines.ts';
+import { heldOf, rendered } from '../../routes/jobs/rendered-lines.ts';
 import { measured, type RenderedLines } from '../../routes/jobs/rendered-size.ts';
 import { batchLineText } from '../../routes/jobs/result-lines.ts';
+import { type HeldReply, holdReply } from '../../routes/large-reply.ts';
 
 const FORM = /^file-([0-9a-f]{96})-(output|errors)$/;
 type Kind = 'output' | 'errors';
@@ -22,7 +23,8 @@ export type BatchFile = {
   shownId: string;
   kind: Kind;
   snapshot: JobSnapshot;
-  lines: RenderedLines;
+  /** Counts what they take as they are read. @throws as `holdReply` */
+  held: () => { sending: HeldReply; lines: RenderedLines };
   /** Deletes it. */
   remove: () => Promise<void>;
 };
@@ -40,15 +42,20 @@ export async function findBatchFile(
   const { id, job, snapshot } = found;
   const which = kind === 'output' ? 'completed' : 'failed';
   if (snapshot.deleted.includes(which)) return null;
-  const lines = rendered(deps, clientIn(c, deps.config), snapshot, {
-    from: null,
-    which,
-    overGaps: true,
-    head: '',
-    write: (line) => batchLineText(line, batch),
-  });
+  const held = () => {
+    const sending = holdReply(c, deps.config, heldOf(snapshot, which));
+    const lines = rendered(deps, clientIn(c, deps.config), snapshot, {
+      from: null,
+      which,
+      overGaps: true,
+      head: '',
+      write: (line) => batchLineText(line, batch),
+      onMade: sending.onMade,
+    });
+    return { sending, lines };
+  };
   const remove = () => job.deleteResults(id, which);
-  return { shownId, snapshot, lines, kind: kind as Kind, remove };
+  return { shownId, snapshot, held, kind: kind as Kind, remove };
 }
 
 /** What a file of a batch is. Its size is counted. */
@@ -56,15 +63,17 @@ export async function shownBatchFile({
   shownId,
   kind,
   snapshot,
-  lines,
+  held,
 }: BatchFile): Promise<OpenAiFile> {
   const { completedAt, cancelledAt, expiredAt, createdAt, id, order } = snapshot;
   const { [DELETE_AT]: deleteAt } = order.extra ?? {};
   const endedAt = completedAt ?? cancelledAt ?? expiredAt ?? createdAt;
+  const { sending, lines } = held();
+  const { bytes } = await measured(lines, shownId).finally(sending.onEnd);
   return {
     id: shownId,
     object: 'file',
-    bytes: (await measured(lines, shownId)).bytes,
+    bytes,
     created_at: inSeconds(endedAt),
     expires_at: typeof deleteAt === 'number' ? inSeconds(deleteAt) : null,
     filename: `${ID_PREFIXES.batch}${id}_${kind}.jsonl`,

@@ -76,7 +76,7 @@ export const BATCH_ROUTES: readonly Route[] = [
       'Those that were uploaded, by pages. Where no key is needed the list is empty: an address may be that of many.',
     parameters: { query: OpenAiFileQuery, header: CommonHeaders },
     reply: { 'application/json': ['OpenAiFileList'] },
-    problems: ['invalid-request'],
+    problems: ['invalid-request', 'too-many-requests'],
   },
   {
     ...reading,
@@ -88,7 +88,7 @@ export const BATCH_ROUTES: readonly Route[] = [
       'For the key that uploaded it, or whose batch wrote it; where no key is needed, for whoever has its id.',
     parameters: { path: OpenAiFilePath, header: CommonHeaders },
     reply: { 'application/json': ['OpenAiFile'] },
-    problems: ['not-found'],
+    problems: ['not-found', 'too-many-requests'],
   },
   {
     ...reading,
@@ -99,7 +99,7 @@ export const BATCH_ROUTES: readonly Route[] = [
     description: 'Its bytes.',
     parameters: { path: OpenAiFilePath, header: CommonHeaders },
     reply: { 'application/octet-stream': 'file' },
-    problems: ['not-found'],
+    problems: ['not-found', 'too-many-requests'],
   },
   {
     ...common,
@@ -147,7 +147,7 @@ export const BATCH_ROUTES: readonly Route[] = [
       'The newest first, by pages. Where no key is needed the list is empty: an address may be that of many.',
     parameters: { query: BatchQuery, header: CommonHeaders },
     reply: { 'application/json': ['BatchList'] },
-    problems: ['invalid-request', 'jobs-unavailable'],
+    problems: ['invalid-request', 'jobs-unavailable', 'too-many-requests'],
   },
   {
     ...reading,
@@ -158,7 +158,7 @@ export const BATCH_ROUTES: readonly Route[] = [
     description: 'Once it has ended, it names the files that it wrote.',
     parameters: { path: BatchPath, header: CommonHeaders },
     reply: { 'application/json': ['Batch'] },
-    problems: ['not-found', 'jobs-unavailable'],
+    problems: ['not-found', 'jobs-unavailable', 'too-many-requests'],
   },
   {
     ...common,

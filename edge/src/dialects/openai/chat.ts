@@ -14,7 +14,7 @@ import {
   readingOf,
   requestContextOf,
 } from '../../routes/app-context.ts';
-import { writtenJson } from '../../routes/large-reply.ts';
+import { holdWritten, writtenJson } from '../../routes/large-reply.ts';
 import { expectContent, isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -58,7 +58,8 @@ export async function completeChat(
   if (body.stream === true) {
     const hasUsageChunk = body.stream_options?.include_usage === true;
     const form = chatChunks(head, model, { n: reply.generation.n, hasUsageChunk });
-    return await streamReply(deltas, form, () => canceled.abort());
+    const reading = holdWritten(c, deps, reply.generation);
+    return await streamReply(deltas, form, () => canceled.abort(), { reading });
   }
   const { usage, choices, warnings, ...only } = await wholeOf(deltas);
   const completion: ChatCompletion = {

@@ -15,7 +15,7 @@ import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-cont
 import type { AppContext, Handler, IsThere } from '../../routes/app-context.ts';
 import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
-import { heldOf, streamed } from '../../routes/jobs/rendered-lines.ts';
+import { streamed } from '../../routes/jobs/rendered-lines.ts';
 import { holdReply, storedJson } from '../../routes/large-reply.ts';
 import { findBatchFile, shownBatchFile } from './batch-files.ts';
 import { uploadFile } from './upload-file.ts';
@@ -69,8 +69,8 @@ export const getOpenAiFile: Handler = async (c, deps) => {
 export const readOpenAiFile: Handler = async (c, deps) => {
   const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
   if (written !== null) {
-    const sending = holdReply(c, deps.config, heldOf(written.snapshot));
-    return new Response(await streamed(written.lines, sending), { headers: BYTES });
+    const { lines, sending } = written.held();
+    return new Response(await streamed(lines, sending), { headers: BYTES });
   }
   const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   const { bytes } = file;

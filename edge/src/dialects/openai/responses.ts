@@ -11,7 +11,7 @@ import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import type { RequestContext } from '../../request-context.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
-import { writtenJson } from '../../routes/large-reply.ts';
+import { holdWritten, writtenJson } from '../../routes/large-reply.ts';
 import { bulkReads } from '../../turns/bulk-reads.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
@@ -65,7 +65,8 @@ export const createResponse: Handler = async (c, deps) => {
   };
   if (body.stream === true) {
     const form = responseEvents(response, subject, remember);
-    return await streamReply(deltas, form, () => canceled.abort());
+    const reading = holdWritten(c, deps, reply.generation);
+    return await streamReply(deltas, form, () => canceled.abort(), { reading });
   }
   const written = await wholeOf(deltas);
   remember(written);

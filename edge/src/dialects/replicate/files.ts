@@ -9,7 +9,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { parseJsonBytes } from '../../http/json-body.ts';
 import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
-import { streamOf } from '../../http/stream.ts';
+import { sentStreamOf } from '../../http/stream.ts';
 import { type NewFile, type StoredFile, valueFrom } from '../../predictions/contract.ts';
 import { noFile } from '../../predictions/file-image.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
@@ -22,7 +22,7 @@ import {
   requestContextOf,
   senderOf,
 } from '../../routes/app-context.ts';
-import { storedJson } from '../../routes/large-reply.ts';
+import { holdReply, storedJson } from '../../routes/large-reply.ts';
 import { resultReads } from '../../turns/bulk-reads.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { shownFile } from './present.ts';
@@ -32,6 +32,8 @@ const MAX_NAME_LENGTH = 255;
 const MAX_METADATA_BYTES = 4096;
 /** Of a download, read in one turn. */
 const PIECE_BYTES = 2 ** 18;
+/** That which is sent, and what the object has read ahead. */
+const HELD_PIECES = 2;
 
 export const createFile: Handler = async (c, deps) => {
   const object = ownObject(c, deps);
@@ -119,15 +121,18 @@ export const downloadFile: Handler = async (c, deps) => {
     if (!file || file.token !== visitor.token) throw unknown('or this URL is not whole');
     return c.body(null, 200, downloadHeaders(file));
   }
-  const found = await object?.downloadFile(id, visitor);
-  if (!found) throw unknown('or this URL is not whole');
-  const { file, bytes } = valueFrom(found);
-  const { readable, writable } = new FixedLengthStream(file.size);
-  const pieces = byTurns(bytes, file.size, clientIn(c, deps.config));
-  const body = await streamOf(pieces, { stalledMs: deps.config.deadlineMs });
-  // A client that leaves ends it.
-  body.pipeTo(writable).catch(() => {});
-  return c.body(readable, 200, downloadHeaders(file));
+  const sending = holdReply(c, deps.config, HELD_PIECES * PIECE_BYTES);
+  try {
+    const found = await object?.downloadFile(id, visitor);
+    if (!found) throw unknown('or this URL is not whole');
+    const { file, bytes } = valueFrom(found);
+    const pieces = byTurns(bytes, file.size, clientIn(c, deps.config));
+    const body = await sentStreamOf(pieces, file.size, sending);
+    return c.body(body, 200, downloadHeaders(file));
+  } catch (thrown) {
+    sending.onEnd();
+    throw thrown;
+  }
 };
 
 function downloadHeaders({ type }: Pick<StoredFile, 'type'>) {

@@ -96,7 +96,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
       'The newest first, by pages. Where no key is needed the list is empty: an address may be that of many.',
     parameters: { query: ListQuery, header: CommonHeaders },
     reply: { 'application/json': ['PredictionList'] },
-    problems: ['invalid-request', 'not-configured'],
+    problems: ['invalid-request', 'not-configured', 'too-many-requests'],
   },
   {
     ...reading,
@@ -185,7 +185,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
     description: 'The newest first. Where no key is needed the list is empty.',
     parameters: { header: CommonHeaders },
     reply: { 'application/json': ['ReplicateFileList'] },
-    problems: ['not-configured'],
+    problems: ['not-configured', 'too-many-requests'],
   },
   {
     ...reading,

@@ -94,6 +94,17 @@ describe('a download', () => {
     await whole.body?.cancel();
   });
 
+  it('counts among what its client has in memory until it is read', async () => {
+    start({ ...LARGE, MAX_HELD_BYTES: '800000' });
+    const { urls } = await upload(newImage(700_000));
+    const open = await request(urls.download);
+    expect((await request(urls.download)).status).toBe(429);
+    expect((await open.bytes()).length).toBe(700_000);
+    const again = await request(urls.download);
+    expect(again.status).toBe(200);
+    await again.body?.cancel();
+  });
+
   it('is read by turns, a piece in each', async () => {
     start(LARGE);
     const image = newImage(1_000_000);

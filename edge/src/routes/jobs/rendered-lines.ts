@@ -4,9 +4,10 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
-import { type StreamOptions, streamOf } from '../../http/stream.ts';
-import type { JobSnapshot, ResultQuery } from '../../jobs/contract.ts';
+import { type StreamOptions, sentStreamOf } from '../../http/stream.ts';
+import { ENDED, type JobSnapshot, type ResultQuery } from '../../jobs/contract.ts';
 import { READ_BYTES, readResults } from '../../jobs/read-results.ts';
+import { MAX_RESULT_CHARACTERS } from '../../jobs/results.ts';
 import { isWanted } from '../../jobs/stored-line.ts';
 import { resultReads } from '../../turns/bulk-reads.ts';
 import { jobPartsOf } from './job-access.ts';
@@ -24,6 +25,8 @@ export type Rendering = ResultQuery & {
   head: string;
   /** @param line as it is stored */
   write: (line: string) => string;
+  /** Called for each piece when it is there. */
+  onMade?: (bytes: number) => void;
 };
 
 /** @param client whose turns it takes */
@@ -31,7 +34,7 @@ export function rendered(
   deps: Dependencies,
   client: string,
   snapshot: JobSnapshot,
-  { head, write, from: beginning, which, overGaps }: Rendering,
+  { head, write, from: beginning, which, overGaps, onMade = () => {} }: Rendering,
 ): RenderedLines {
   const stores = { parts: jobPartsOf(deps), bucket: bucketOf(deps) };
   return async function* (from) {
@@ -42,11 +45,13 @@ export function rendered(
       const query = { from: from ?? beginning, overGaps };
       for await (const { lines, next } of readResults(stores, snapshot, query)) {
         const bytes = await resultReads.run(client, async () => {
-          const wanted = lines.filter((line) => isWanted(line, which));
+          // Whoever handed them on would have them in memory until the piece is read.
+          const wanted = lines.splice(0).filter((line) => isWanted(line, which));
           left -= wanted.length;
           return encoder.encode(text + wanted.map(write).join(''));
         });
         text = '';
+        onMade(bytes.length);
         yield { bytes, next };
         if (left <= 0) return;
       }
@@ -62,12 +67,14 @@ function mostOf({ state, counts }: JobSnapshot, which: ResultQuery['which']): nu
   return which === 'completed' ? counts.completed : counts.failed + counts.canceled;
 }
 
-/** Of a line, more or less. */
-const LINE_BYTES = 4096;
-
-/** What results have in memory while nobody reads on: what of them was read ahead. */
-export function heldOf({ counts: { completed, failed, canceled } }: JobSnapshot): number {
-  return Math.min(LINE_BYTES * (completed + failed + canceled), READ_BYTES);
+/**
+ * What results have in memory while nobody reads on, beside the pieces that are made of them: what was read ahead, and a line that
+ * is not asked for.
+ */
+export function heldOf({ state, resultBytes }: JobSnapshot, which: ResultQuery['which']): number {
+  const most = READ_BYTES + (which === 'all' ? 0 : MAX_RESULT_CHARACTERS);
+  // Its parts may have more than they have said.
+  return ENDED.has(state) ? Math.min(resultBytes ?? most, most) : most;
 }
 
 /** All of them as a body. @throws what reading the first of them throws */
@@ -75,13 +82,12 @@ export async function streamed(
   lines: RenderedLines,
   sending: StreamOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
-  return await streamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY), sending);
+  return await sentStreamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY), null, sending);
 }
 
 /**
  * Lines that no longer change, whole or a range of them.
  * @param behind where they are behind a place in others
- * @param sending asked for when it is known what is sent
  * @param range value of `Range`: several ranges, or what is none, get the whole (RFC 9110, 14.2)
  * @throws ApiError `range-not-satisfiable`
  */
@@ -92,19 +98,19 @@ export async function ranged(
     range,
     headers,
     behind,
-    sending = () => ({}),
+    sending,
   }: {
     tag: string;
     range: string | undefined;
     headers: Record<string, string>;
     behind?: Behind | undefined;
-    sending?: () => StreamOptions;
+    sending?: StreamOptions;
   },
 ): Promise<Response> {
   const all = { ...headers, 'accept-ranges': 'bytes' };
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(range?.trim() ?? '') ?? [];
   if (first === '' && last === '') {
-    return new Response(await streamed(lines, sending()), { headers: all });
+    return new Response(await streamed(lines, sending), { headers: all });
   }
   const { bytes: length, marks } = await (behind === undefined
     ? measured(lines, tag)
@@ -119,7 +125,7 @@ export async function ranged(
   }
   const mark = marks.findLast(({ at }) => at <= start) ?? { at: 0, from: undefined };
   const slice = bytesOf(lines(mark.from), start - mark.at, end - mark.at);
-  return new Response(await streamOf(slice, sending()), {
+  return new Response(await sentStreamOf(slice, end - start, sending), {
     status: 206,
     headers: {
       ...all,

@@ -6,7 +6,7 @@ import { readQuery } from '../../http/read-query.ts';
 import { ENDED, type JobSnapshot, type ResultCursor } from '../../jobs/contract.ts';
 import { parsedLine } from '../../jobs/stored-line.ts';
 import { clientIn, type Handler } from '../app-context.ts';
-import { holdReply } from '../large-reply.ts';
+import { type HeldReply, holdReply } from '../large-reply.ts';
 import { jobOf } from './job-access.ts';
 import { taskOf } from './present.ts';
 import { heldOf, ranged, rendered, streamed } from './rendered-lines.ts';
@@ -27,6 +27,11 @@ export const readResults: Handler = async (c, deps) => {
   const { status: which = 'all', cursor } = query;
   const head = format === 'csv' ? csvHeader(taskOf(snapshot.order.url)) : '';
   const from = cursor === undefined ? null : behind(cursor);
+  let sending: HeldReply | undefined;
+  const hold = () => {
+    sending = holdReply(c, deps.config, heldOf(snapshot, which));
+    return sending;
+  };
   const linesFrom = (place: ResultCursor | null) =>
     rendered(deps, clientIn(c, deps.config), snapshot, {
       from: place,
@@ -34,12 +39,12 @@ export const readResults: Handler = async (c, deps) => {
       overGaps: isEnded || (query.gaps ?? false),
       head,
       write: writerOf(format, snapshot),
+      onMade: (bytes) => sending?.onMade(bytes),
     });
   const lines = linesFrom(from);
   const headers = { 'content-type': TYPES[format], vary: 'accept' };
-  const sending = () => holdReply(c, deps.config, heldOf(snapshot));
   if (!isEnded) {
-    return new Response(await streamed(lines, sending()), {
+    return new Response(await streamed(lines, hold()), {
       headers: { ...headers, 'cache-control': 'no-store' },
     });
   }
@@ -56,7 +61,14 @@ export const readResults: Handler = async (c, deps) => {
     ...{ from, headBytes: new TextEncoder().encode(head).length },
   };
   const of = { tag: `${id}${tag}`, ...(all && { behind: all }) };
-  return await ranged(lines, { ...of, range, headers: lasting, sending });
+  // To count how long they are takes as much memory.
+  const held = hold();
+  try {
+    return await ranged(lines, { ...of, range, headers: lasting, sending: held });
+  } catch (thrown) {
+    held.onEnd();
+    throw thrown;
+  }
 };
 
 /** @throws ApiError `job-not-ready` where there is nothing to read, and never was */

@@ -61,7 +61,7 @@ export const JOB_ROUTES: readonly Route[] = [
       'The newest first, by pages. Where no key is needed the list is empty: an address may be that of many.',
     parameters: { query: JobQuery, header: CommonHeaders },
     reply: { 'application/json': ['JobList'] },
-    problems: ['invalid-request', 'jobs-unavailable'],
+    problems: ['invalid-request', 'jobs-unavailable', 'too-many-requests'],
   },
   {
     ...reading,
@@ -73,7 +73,7 @@ export const JOB_ROUTES: readonly Route[] = [
       'For the key that created it; where no key is needed, for whoever has its id. It is deleted 30 days after it would have expired.',
     parameters: { path: JobPath, header: CommonHeaders },
     reply: { 'application/json': ['Job'] },
-    problems: OF_JOB,
+    problems: [...OF_JOB, 'too-many-requests'],
   },
   {
     ...reading,
@@ -112,6 +112,7 @@ export const JOB_ROUTES: readonly Route[] = [
       'not-acceptable',
       'job-not-ready',
       'range-not-satisfiable',
+      'too-many-requests',
     ],
   },
   {
@@ -124,7 +125,7 @@ export const JOB_ROUTES: readonly Route[] = [
       'Each try, with the status of its reply and the time of the next one. A batch is read here, too.',
     parameters: { path: JobPath, header: CommonHeaders },
     reply: { 'application/json': ['JobDeliveryList'] },
-    problems: OF_JOB,
+    problems: [...OF_JOB, 'too-many-requests'],
   },
   {
     ...common,

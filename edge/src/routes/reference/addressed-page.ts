@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import { matchesTag } from '../../http/content-negotiation.ts';
 import { cacheable, StaticText } from '../../http/static-text.ts';
-import { streamOf } from '../../http/stream.ts';
+import { sentStreamOf } from '../../http/stream.ts';
 
 /** The one that was not asked for the longest makes room, so that the address by which callers mostly come stays. */
 const MAX_PREPARED = 3;
@@ -72,13 +72,8 @@ export class AddressedPage {
     const headers = { ...same, ...others };
     if (request.method === 'HEAD') return new Response(null, { headers });
     const parts = withBetween(this.#parts, new TextEncoder().encode(origin));
-    const { readable, writable } = new FixedLengthStream(
-      parts.reduce((sum, { length }) => sum + length, 0),
-    );
-    const pieces = await streamOf(piecesOf(parts), { stalledMs });
-    // A client that leaves ends it.
-    pieces.pipeTo(writable).catch(() => {});
-    return new Response(readable, { headers });
+    const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+    return new Response(await sentStreamOf(piecesOf(parts), bytes, { stalledMs }), { headers });
   }
 }
 
