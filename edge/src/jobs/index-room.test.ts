@@ -3,8 +3,10 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { beforeEach, expect, it, vi } from 'vitest';
 import { valueFrom } from '../predictions/contract.ts';
+import { createJob } from '../testing/jobs.ts';
+import type { JobObject } from './contract.ts';
 import type { JobIndex } from './job-index.ts';
-import { type JobRoom, ROOM_OF } from './job-index-contract.ts';
+import { type JobRoom, MAX_OPEN_JOBS, ROOM_OF } from './job-index-contract.ts';
 
 const { JOB_INDEX } = env as unknown as { JOB_INDEX: DurableObjectNamespace<JobIndex> };
 const GIB = 2 ** 30;
@@ -14,10 +16,13 @@ beforeEach(() => {
   index = JOB_INDEX.get(JOB_INDEX.newUniqueId());
 });
 
-const add = (id: string, room: JobRoom, reads?: string) => {
+/** A job whose lines are there. */
+const add = async (id: string, room: JobRoom, reads?: string) => {
   const now = Date.now();
   const job = { id, kind: 'job', createdAt: now, deleteAt: now + 3_600_000 } as const;
-  return index.addJob({ ...job, ...(reads && { reads }) }, room);
+  const added = await index.addJob({ ...job, ...(reads && { reads }) }, room);
+  await index.hasJob(id);
+  return added;
 };
 
 /** Jobs with so many GiB of results each. */
@@ -133,4 +138,25 @@ it('counts jobs out that have ended where the results of those that seem open ha
     await index.noteResults(id, { bytes: 10 * GIB, hasEnded: false });
   }
   expect(await add('c', ROOM_OF.address)).toEqual({ value: null });
+});
+
+it('leaves room to a batch that has just ended, until it says what its results have', async () => {
+  const image = { url: 'https://images.example.org/a.png' };
+  const line = { custom_id: 'a', method: 'POST', url: '/v1/captions', body: { image } };
+  const batch = await createJob([line]);
+  const room: JobRoom = { jobs: 1, beyond: 'refuse', resultBytes: GIB };
+  const times = { createdAt: Date.now(), deleteAt: Date.now() + 3_600_000 };
+  valueFrom(await index.addJob({ id: batch.id, kind: 'batch', ...times }, room));
+  await batch.run();
+  // Others take all places: it is asked whether it has ended.
+  const places = { ...room, jobs: 1000 };
+  for (let i = 1; i < MAX_OPEN_JOBS; i++) valueFrom(await add(`${i}`, places));
+  expect(await index.hasJob(batch.id)).toBe(true);
+  valueFrom(await add('next', places));
+  expect(await index.hasJob(batch.id)).toBe(false);
+  expect(await add('beyond', { ...room, jobs: MAX_OPEN_JOBS + 1 })).toHaveProperty('problem');
+  await runDurableObjectAlarm(index);
+  expect(await (batch.stub as unknown as JobObject).snapshot(batch.id)).not.toBeNull();
+  const page = { after: null, limit: 50, oldestFirst: true };
+  expect((await index.listJobs('batch', page))?.entries).toHaveLength(1);
 });

@@ -1,23 +1,62 @@
 /** Whether one owner has room for another file or job, and which jobs make room. */
 import { ApiError } from '@blip2/shared/errors';
+import type { JobFileTable } from './job-file-table.ts';
 import { type JobRoom, MAX_FILES, MAX_OPEN_JOBS, MAX_STORED_BYTES } from './job-index-contract.ts';
 import type { JobListTable } from './job-list-table.ts';
+import type { JobUploadTable } from './job-upload-table.ts';
 
-export function tooManyFiles(actual: number): ApiError {
+type Stored = {
+  files: Pick<JobFileTable, 'total' | 'expireOldest'>;
+  uploads: Pick<JobUploadTable, 'bytes'>;
+};
+
+/**
+ * What one owner is about to store.
+ * @property files places of files that are to be taken
+ * @property but an upload that does not count: these bytes are in place of it
+ */
+type More = { files: number; bytes: number; but?: string; beyond: JobRoom['beyond'] };
+
+/** The problem that there is no room for more files, or bytes. Where `beyond` says so, the oldest files have made it, as far as they may. */
+export function noRoomForFiles({ files, uploads }: Stored, more: More, now: number) {
+  const used = () => {
+    const stored = files.total(now);
+    return { files: stored.files, bytes: stored.bytes + uploads.bytes(more.but) };
+  };
+  let { files: count, bytes } = used();
+  if (more.beyond === 'delete') {
+    const needed = {
+      files: count + more.files - MAX_FILES,
+      bytes: bytes + more.bytes - MAX_STORED_BYTES,
+    };
+    // The next alarm deletes them: nobody waits for it.
+    files.expireOldest(needed, now);
+    ({ files: count, bytes } = used());
+  }
+  return count + more.files > MAX_FILES ? tooManyFiles(count) : noRoom(bytes, more.bytes);
+}
+
+function tooManyFiles(actual: number): ApiError {
   const detail = `${MAX_FILES} files are stored: delete some that are no longer needed.`;
   return new ApiError('storage-full', detail, { limit: MAX_FILES, actual });
 }
 
-export function noRoom(stored: number, more: number): ApiError | undefined {
+function noRoom(stored: number, more: number): ApiError | undefined {
   const actual = stored + more;
   if (actual <= MAX_STORED_BYTES) return undefined;
   const detail = `Files of ${stored} bytes are stored, and at most ${MAX_STORED_BYTES} are: delete some that are no longer needed.`;
   return new ApiError('storage-full', detail, { limit: MAX_STORED_BYTES, actual });
 }
 
+export function placeGone(): ApiError {
+  const detail =
+    'The place of this file is gone: it took more than an hour to come, or nothing was heard of its upload for a minute.';
+  return new ApiError('deadline-exceeded', detail);
+}
+
 /** Of jobs that have not ended none makes room. */
 export function noRoomForJob(
-  jobs: Pick<JobListTable, 'live' | 'open' | 'resultBytes'>,
+  jobs: Pick<JobListTable, 'live' | 'openCount' | 'resultBytes'>,
   room: JobRoom,
   now: number,
 ): ApiError | undefined {
@@ -26,7 +65,7 @@ export function noRoomForJob(
     const detail = `${room.jobs} jobs are stored: delete jobs that have ended, with purge=true, or all files of such batches.`;
     return new ApiError('storage-full', detail, { limit: room.jobs });
   }
-  if (jobs.open().length >= MAX_OPEN_JOBS) {
+  if (jobs.openCount(now) >= MAX_OPEN_JOBS) {
     const detail = `${MAX_OPEN_JOBS} jobs have not ended: wait for one of them, or cancel it.`;
     return new ApiError('storage-full', detail, { limit: MAX_OPEN_JOBS, retry_after: 60 });
   }
@@ -46,6 +85,6 @@ export function expireBeyond(
   room: JobRoom,
   now: number,
 ): void {
-  jobs.expireOldest(jobs.count() - room.jobs, now);
+  jobs.expireOldest(jobs.count(now) - room.jobs, now);
   jobs.expireResults(jobs.resultBytes(now) - room.resultBytes + 1, now);
 }

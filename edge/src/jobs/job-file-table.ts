@@ -1,9 +1,18 @@
 /** The files of one owner in its object's SQLite: what is said of them; the bytes are in the bucket. */
 import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
-import type { IndexPage, JobFile, PageOrder } from './job-index-contract.ts';
+import {
+  type IndexPage,
+  type JobFile,
+  type PageOrder,
+  SILENT_PLACE_MS,
+} from './job-index-contract.ts';
 
-/** How long a file may take to come, milliseconds. */
-const RESERVED_MS = 3_600_000;
+/** A file makes room for others after so long, milliseconds: whoever has its id may be about to read it. */
+const NEW_MS = 3_600_000;
+
+/** Files that make room for others: the job of no other owner is known here. */
+const IS_SPARE = `record IS NOT NULL AND expires_at > ? AND json_extract(record, '$.createdAt') <= ?
+  AND id NOT IN (SELECT reads FROM jobs WHERE is_open = 1 AND reads IS NOT NULL)`;
 
 type Row = { number: number; record: string };
 
@@ -21,11 +30,12 @@ export class JobFileTable {
     this.#sql.exec('CREATE INDEX IF NOT EXISTS files_by_end ON files (expires_at)');
   }
 
-  /** How many there are, those that are still to come too, and their bytes. */
-  total(): { files: number; bytes: number } {
+  /** How many there are whose time is not over, those that are still to come too, and their bytes. */
+  total(now: number): { files: number; bytes: number } {
     return this.#sql
       .exec<{ files: number; bytes: number }>(
-        'SELECT COUNT(*) AS files, COALESCE(SUM(bytes), 0) AS bytes FROM files',
+        'SELECT COUNT(*) AS files, COALESCE(SUM(bytes), 0) AS bytes FROM files WHERE expires_at > ?',
+        now,
       )
       .one();
   }
@@ -33,16 +43,35 @@ export class JobFileTable {
   reserve(id: string, now: number): void {
     this.#sql.exec(
       'INSERT INTO files (id, bytes, expires_at) VALUES (?, 0, ?)',
-      ...[id, now + RESERVED_MS],
+      ...[id, now + SILENT_PLACE_MS],
+    );
+  }
+
+  /** It comes still. */
+  renew(id: string, now: number): void {
+    this.#sql.exec(
+      'UPDATE files SET expires_at = ? WHERE id = ? AND record IS NULL AND expires_at > ?',
+      ...[now + SILENT_PLACE_MS, id, now],
+    );
+  }
+
+  /** The time of the oldest that make room is over now: of so many, and of those that have so many bytes. */
+  expireOldest({ files, bytes }: { files: number; bytes: number }, now: number): void {
+    if (files <= 0 && bytes <= 0) return;
+    this.#sql.exec(
+      `UPDATE files SET expires_at = ? WHERE number IN (SELECT number FROM (
+        SELECT number, ROW_NUMBER() OVER (ORDER BY number) AS place, SUM(bytes) OVER (ORDER BY number) - bytes AS older
+        FROM files WHERE ${IS_SPARE}) WHERE place <= ? OR older < ?)`,
+      ...[now, now, now - NEW_MS, files, bytes],
     );
   }
 
   /** @returns whether its place was still there */
-  put(file: JobFile): boolean {
+  put(file: JobFile, now: number): boolean {
     const { id, bytes, expiresAt } = file;
     const { rowsWritten } = this.#sql.exec(
-      'UPDATE files SET bytes = ?, expires_at = ?, record = ? WHERE id = ? AND record IS NULL',
-      ...[bytes, expiresAt, JSON.stringify(file), id],
+      'UPDATE files SET bytes = ?, expires_at = ?, record = ? WHERE id = ? AND record IS NULL AND expires_at > ?',
+      ...[bytes, expiresAt, JSON.stringify(file), id, now],
     );
     return rowsWritten > 0;
   }

@@ -21,6 +21,8 @@ export const ROOM_OF = {
 } as const satisfies Record<string, JobRoom>;
 /** How long an upload may take, milliseconds: after it its place is gone, and its memory counts as free. */
 export const LONGEST_UPLOAD_MS = 3_600_000;
+/** A place of what is still to come is gone after so long without a word of its upload, milliseconds: nobody else knows when a client is gone. */
+export const SILENT_PLACE_MS = 60_000;
 /** How long a job, its lines and its results are stored where nothing else is said, milliseconds. */
 export const JOB_STORED_MS = 30 * 86_400_000;
 
@@ -44,7 +46,7 @@ export type NotedResults = { bytes: number; hasEnded: boolean };
 export type JobKind = 'job' | 'batch';
 /** @property deleteAt when it, its lines and its results are deleted */
 export type ListedJob = { id: string; kind: JobKind; createdAt: number; deleteAt: number };
-/** @property reads the job whose items it runs again: that one makes no room until this one has ended */
+/** @property reads the job whose items it runs again, or the file that it reads: these make no room until it has ended */
 export type AddedJob = ListedJob & { reads?: string };
 /** Between the last that is heard of a job's creation and its deletion, milliseconds: a creation that comes later is refused. */
 export const CREATION_MS = 60_000;
@@ -55,18 +57,24 @@ export type IndexPage<Entry> = { entries: Entry[]; hasMore: boolean };
 
 /** The object of one owner, as it is called from outside. */
 export type JobIndexObject = {
-  /** A place for a file that is about to come: it is deleted where it never comes. */
-  reserveFile(): Promise<Outcome<{ id: string }>>;
+  /**
+   * A place for a file that is about to come, for a minute: its upload says that it comes still.
+   * @param beyond where there is no room for another: `delete` takes that of the oldest files, here and below
+   */
+  reserveFile(beyond?: JobRoom['beyond']): Promise<Outcome<{ id: string }>>;
+  /** It comes still. */
+  renewFile(id: string): Promise<void>;
   /** The file has come. */
   putFile(
     file: Omit<JobFile, 'createdAt' | 'expiresAt'>,
     storedMs: number,
+    beyond?: JobRoom['beyond'],
   ): Promise<Outcome<JobFile>>;
   /**
    * An upload in parts is about to have one more, of a file or of a job's lines: where no other comes, and no end, it is aborted.
    * @returns the problem that there is no room
    */
-  noteUpload(upload: PartedUpload): Promise<Outcome<null>>;
+  noteUpload(upload: PartedUpload, beyond?: JobRoom['beyond']): Promise<Outcome<null>>;
   /** It is complete, or aborted. */
   endUpload(id: string): Promise<void>;
   findFile(id: string): Promise<JobFile | null>;
@@ -74,10 +82,12 @@ export type JobIndexObject = {
   listFiles(page: PageOrder, purpose: FilePurpose | null): Promise<IndexPage<JobFile> | null>;
   /** Its bytes too. @returns whether there was one */
   deleteFile(id: string): Promise<boolean>;
-  /** @returns the problem that there are too many that have not ended, or are stored, or that their results are too large */
+  /** A place for a job whose lines are about to come, as of a file. @returns the problem that there are too many that have not ended, or are stored, or that their results are too large */
   addJob(job: AddedJob, room: JobRoom): Promise<Outcome<null>>;
   /** Deletes an image that was in the lines of jobs, of all of them, and files that are this image. */
   deleteImage(sha256: string): Promise<void>;
+  /** Its lines come still. */
+  renewJob(id: string): Promise<void>;
   /** Its lines are stored, and it is about to be created. @returns whether it has its place still */
   hasJob(id: string): Promise<boolean>;
   /** A job that was not created after all, or of which nothing is left. */

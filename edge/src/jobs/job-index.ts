@@ -1,14 +1,21 @@
 /** The Durable Object of one owner: which files and jobs there are, how many there may be, and when they are deleted. */
 import { DurableObject } from 'cloudflare:workers';
-import { ApiError } from '@blip2/shared/errors';
+import type { ApiError } from '@blip2/shared/errors';
 import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
 import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { newId } from '../predictions/ids.ts';
 import { imageKey } from './contract.ts';
-import { abortUpload, forgetJob, hasEnded } from './index-deletion.ts';
-import { expireBeyond, noRoom, noRoomForJob, tooManyFiles } from './index-room.ts';
+import {
+  abortUpload,
+  closeEnded,
+  deletePlaces,
+  forgetJob,
+  MAX_TOGETHER,
+  RETRY_MS,
+} from './index-deletion.ts';
+import { expireBeyond, noRoomForFiles, noRoomForJob, placeGone } from './index-room.ts';
 import { JobFileTable } from './job-file-table.ts';
 import {
   type AddedJob,
@@ -20,7 +27,6 @@ import {
   type JobKind,
   type JobRoom,
   type ListedJob,
-  MAX_FILES,
   MAX_OPEN_JOBS,
   type NotedResults,
   type PageOrder,
@@ -28,11 +34,7 @@ import {
 import { JobListTable } from './job-list-table.ts';
 import { JobUploadTable, type PartedUpload } from './job-upload-table.ts';
 
-const RETRY_MS = 60_000;
-/** Deleted in one go; the rest has its turn at once. */
-const MAX_TOGETHER = 100;
-/** Jobs that are asked whether they have ended. */
-const ASKED_TOGETHER = 8;
+type Beyond = JobRoom['beyond'];
 
 export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   readonly #files: JobFileTable;
@@ -55,10 +57,9 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     this.#jobs.create();
   }
 
-  async reserveFile(): Promise<Outcome<{ id: string }>> {
+  async reserveFile(beyond: Beyond = 'refuse'): Promise<Outcome<{ id: string }>> {
     this.#prepare();
-    const { files } = this.#files.total();
-    const full = files >= MAX_FILES ? tooManyFiles(files) : noRoom(this.#stored(), 1);
+    const full = this.#noRoom({ files: 1, bytes: 1, beyond });
     if (full !== undefined) return { problem: full.toProblem() };
     const id = newId(this.ctx.id);
     this.#files.reserve(id, Date.now());
@@ -66,27 +67,31 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     return { value: { id } };
   }
 
+  async renewFile(id: string): Promise<void> {
+    if (this.#isPrepared) this.#files.renew(id, Date.now());
+  }
+
   async putFile(
     sent: Omit<JobFile, 'createdAt' | 'expiresAt'>,
     storedMs: number,
+    beyond: Beyond = 'refuse',
   ): Promise<Outcome<JobFile>> {
     this.#prepare();
     const { id, bytes } = sent;
-    const full = noRoom(this.#stored(), bytes);
+    const full = this.#noRoom({ files: 0, bytes, beyond });
     const createdAt = Date.now();
     const file: JobFile = { ...sent, createdAt, expiresAt: createdAt + storedMs };
-    if (full === undefined && this.#files.put(file)) {
+    if (full === undefined && this.#files.put(file, createdAt)) {
       await this.#wakeLater();
       return { value: file };
     }
     await this.deleteFile(id);
-    const late = new ApiError('deadline-exceeded', 'The file took more than an hour to come.');
-    return { problem: (full ?? late).toProblem() };
+    return { problem: (full ?? placeGone()).toProblem() };
   }
 
-  async noteUpload(upload: PartedUpload): Promise<Outcome<null>> {
+  async noteUpload(upload: PartedUpload, beyond: Beyond = 'refuse'): Promise<Outcome<null>> {
     this.#prepare();
-    const full = noRoom(this.#stored(upload.id), upload.bytes);
+    const full = this.#noRoom({ files: 0, bytes: upload.bytes, but: upload.id, beyond });
     if (full !== undefined) return { problem: full.toProblem() };
     this.#uploads.note(upload, Date.now());
     await this.#wakeLater();
@@ -97,9 +102,8 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     if (this.#isPrepared) this.#uploads.end(id);
   }
 
-  /** Bytes of files, and of uploads that are under way. @param but an upload that does not count */
-  #stored(but?: string): number {
-    return this.#files.total().bytes + this.#uploads.bytes(but);
+  #noRoom(more: Parameters<typeof noRoomForFiles>[1]): ApiError | undefined {
+    return noRoomForFiles({ files: this.#files, uploads: this.#uploads }, more, Date.now());
   }
 
   async findFile(id: string): Promise<JobFile | null> {
@@ -124,24 +128,28 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     this.#prepare();
     const now = Date.now();
     const isTaken = () =>
-      this.#jobs.open().length >= MAX_OPEN_JOBS ||
+      this.#jobs.openCount(now) >= MAX_OPEN_JOBS ||
       this.#jobs.resultBytes(now, 'open') >= room.resultBytes;
-    if (isTaken()) await this.#closeEnded(isTaken);
+    if (isTaken()) await closeEnded(this.#jobs, this.env.JOBS, isTaken);
     // Nobody can delete a batch: those that failed, or whose files were deleted, make room.
     if (room.beyond === 'refuse') {
       this.#jobs.expireEmptyBatches(this.#jobs.live(now) + 1 - room.jobs, now);
     }
     const full = noRoomForJob(this.#jobs, room, now);
     if (full !== undefined) return { problem: full.toProblem() };
-    this.#jobs.add(job);
+    this.#jobs.add(job, now);
     // The next alarm deletes them: nobody waits for it.
     if (room.beyond === 'delete') expireBeyond(this.#jobs, room, now);
     await this.#wakeLater();
     return { value: null };
   }
 
+  async renewJob(id: string): Promise<void> {
+    if (this.#isPrepared) this.#jobs.renew(id, Date.now());
+  }
+
   async hasJob(id: string): Promise<boolean> {
-    return this.#isPrepared && this.#jobs.isOpen(id);
+    return this.#isPrepared && this.#jobs.expectCreation(id, Date.now());
   }
 
   async removeJob(id: string): Promise<void> {
@@ -189,6 +197,7 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
         if (await abortUpload(this.#bucket(), { id, key }, `${this.ctx.id}`)) this.#uploads.end(id);
         else this.#uploads.postpone(id, now + RETRY_MS);
       }
+      await deletePlaces(this.#jobs, this.env.JOBS, () => this.#bucket(), `${this.ctx.id}`);
       for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
         // Later than the others, whatever comes of it: one that cannot be deleted holds up none.
         this.#jobs.postpone(id, now + RETRY_MS);
@@ -198,17 +207,6 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
       await this.#wakeLater();
     } catch (thrown) {
       logError('expiry of files and jobs', { request_id: `${this.ctx.id}`, cause: String(thrown) });
-    }
-  }
-
-  async #closeEnded(isTaken: () => boolean): Promise<void> {
-    const open = this.#jobs.open();
-    // One place is needed, and each that is asked is woken.
-    for (let from = 0; isTaken() && from < open.length; from += ASKED_TOGETHER) {
-      const some = open.slice(from, from + ASKED_TOGETHER);
-      const ended = await Promise.all(some.map((job) => hasEnded(this.env.JOBS, job)));
-      const over = some.filter((_, index) => ended[index]);
-      for (const { id } of over) this.#jobs.close(id);
     }
   }
 

@@ -1,21 +1,37 @@
 /** The jobs of one owner in its object's SQLite: which there are, not how they are. */
-import type {
-  AddedJob,
-  IndexPage,
-  JobKind,
-  ListedJob,
-  NotedResults,
-  PageOrder,
+import {
+  type AddedJob,
+  CREATION_MS,
+  type IndexPage,
+  type JobKind,
+  type ListedJob,
+  type NotedResults,
+  type PageOrder,
+  SILENT_PLACE_MS,
 } from './job-index-contract.ts';
 
-/** An object of an earlier version has a table without these columns. */
-const LATER_COLUMNS = { result_bytes: 'INTEGER NOT NULL DEFAULT 0', reads: 'TEXT' };
+/**
+ * An object of an earlier version has a table without these columns. One whose lines are still to come is gone at `silent_at`, and one
+ * whose creation is under way is there by `created_by`, or never: both are null from then on.
+ */
+const LATER_COLUMNS = {
+  result_bytes: 'INTEGER NOT NULL DEFAULT 0',
+  reads: 'TEXT',
+  silent_at: 'INTEGER',
+  created_by: 'INTEGER',
+};
+
+/** Those that have a place still. */
+const HAS_PLACE = '(silent_at IS NULL OR silent_at > ?)';
 
 /** Those that have ended, and that no other one reads. */
 const IS_OVER =
   'is_open = 0 AND id NOT IN (SELECT reads FROM jobs WHERE is_open = 1 AND reads IS NOT NULL)';
 
 type Row = { number: number; id: string; kind: JobKind; created_at: number; delete_at: number };
+
+/** @property createdBy when it is there, or never; null where that is known, or it is of an earlier version */
+export type OpenJob = { id: string; createdAt: number; createdBy: number | null };
 
 export class JobListTable {
   readonly #sql: SqlStorage;
@@ -26,7 +42,7 @@ export class JobListTable {
 
   create(): void {
     this.#sql.exec(
-      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER, result_bytes INTEGER NOT NULL DEFAULT 0, reads TEXT)',
+      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER, result_bytes INTEGER NOT NULL DEFAULT 0, reads TEXT, silent_at INTEGER, created_by INTEGER)',
     );
     const [table] = this.#sql
       .exec<{ sql: string }>("SELECT sql FROM sqlite_master WHERE name = 'jobs'")
@@ -39,12 +55,64 @@ export class JobListTable {
     }
   }
 
-  /** The same one again changes nothing. */
-  add({ id, kind, createdAt, deleteAt, reads }: AddedJob): void {
+  /** Its lines are still to come. The same one again changes nothing. */
+  add({ id, kind, createdAt, deleteAt, reads }: AddedJob, now: number): void {
     this.#sql.exec(
-      'INSERT INTO jobs (id, kind, created_at, delete_at, is_open, reads) VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING',
-      ...[id, kind, createdAt, deleteAt, reads ?? null],
+      'INSERT INTO jobs (id, kind, created_at, delete_at, is_open, reads, silent_at) VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING',
+      ...[id, kind, createdAt, deleteAt, reads ?? null, now + SILENT_PLACE_MS],
     );
+  }
+
+  /** Its lines come still. */
+  renew(id: string, now: number): void {
+    this.#sql.exec(
+      'UPDATE jobs SET silent_at = ? WHERE id = ? AND silent_at > ?',
+      ...[now + SILENT_PLACE_MS, id, now],
+    );
+  }
+
+  /** Its lines are there. @returns whether it has its place still: one that was counted out may be deleted at any time */
+  expectCreation(id: string, now: number): boolean {
+    const { rowsWritten } = this.#sql.exec(
+      `UPDATE jobs SET silent_at = NULL, created_by = ? WHERE id = ? AND is_open = 1 AND ${HAS_PLACE}`,
+      // It is refused after half of that, by the clock of another machine.
+      ...[now + 2 * CREATION_MS, id, now],
+    );
+    return rowsWritten > 0;
+  }
+
+  noteCreation(id: string): void {
+    this.#sql.exec('UPDATE jobs SET silent_at = NULL, created_by = NULL WHERE id = ?', id);
+  }
+
+  /** It is none: it does not count any more, and goes with the next alarm. */
+  abandon(id: string, now: number): void {
+    this.#sql.exec(
+      'UPDATE jobs SET silent_at = ?, created_by = NULL, is_open = 0, result_bytes = 0 WHERE id = ?',
+      ...[now, id],
+    );
+  }
+
+  /** Ids of those whose upload says nothing any more. */
+  silent(now: number, limit: number): string[] {
+    return this.#ids('silent_at <= ? ORDER BY silent_at LIMIT ?', now, limit);
+  }
+
+  /** Ids of those of which it shows now whether they were created. */
+  undecided(now: number, limit: number): string[] {
+    return this.#ids('created_by <= ? ORDER BY created_by LIMIT ?', now, limit);
+  }
+
+  /** Asks later whether it was created. */
+  expectLater(id: string, at: number): void {
+    this.#sql.exec('UPDATE jobs SET created_by = ? WHERE id = ?', ...[at, id]);
+  }
+
+  #ids(where: string, ...given: number[]): string[] {
+    return this.#sql
+      .exec<{ id: string }>(`SELECT id FROM jobs WHERE ${where}`, ...given)
+      .toArray()
+      .map(({ id }) => id);
   }
 
   remove(id: string): void {
@@ -56,31 +124,32 @@ export class JobListTable {
     this.#sql.exec('UPDATE jobs SET delete_at = ? WHERE id = ?', ...[deleteAt, id]);
   }
 
-  /** Those that had not ended when somebody last looked. */
-  open(): { id: string; createdAt: number }[] {
-    return this.#sql
-      .exec<Pick<Row, 'id' | 'created_at'>>(
-        'SELECT id, created_at FROM jobs WHERE is_open = 1 ORDER BY number',
-      )
-      .toArray()
-      .map(({ id, created_at }) => ({ id, createdAt: created_at }));
+  /** How many had not ended when somebody last looked, those that are still to come too. */
+  openCount(now: number): number {
+    const sql = `SELECT COUNT(*) AS n FROM jobs WHERE is_open = 1 AND ${HAS_PLACE}`;
+    return this.#sql.exec<{ n: number }>(sql, now).one().n;
   }
 
-  /** Whether it is there, and counts among those: one that was counted out may be deleted at any time. */
-  isOpen(id: string): boolean {
-    const sql = 'SELECT 1 FROM jobs WHERE id = ? AND is_open = 1';
-    return this.#sql.exec(sql, id).toArray().length > 0;
+  /** Those of them whose lines are there. */
+  open(): OpenJob[] {
+    return this.#sql
+      .exec<{ id: string; created_at: number; created_by: number | null }>(
+        'SELECT id, created_at, created_by FROM jobs WHERE is_open = 1 AND silent_at IS NULL ORDER BY number',
+      )
+      .toArray()
+      .map(({ id, created_at, created_by }) => ({
+        ...{ id, createdAt: created_at },
+        createdBy: created_by,
+      }));
   }
 
   all(): string[] {
-    return this.#sql
-      .exec<{ id: string }>('SELECT id FROM jobs')
-      .toArray()
-      .map(({ id }) => id);
+    return this.#ids('TRUE');
   }
 
-  count(): number {
-    return this.#sql.exec<{ n: number }>('SELECT COUNT(*) AS n FROM jobs').one().n;
+  count(now: number): number {
+    const sql = `SELECT COUNT(*) AS n FROM jobs WHERE ${HAS_PLACE}`;
+    return this.#sql.exec<{ n: number }>(sql, now).one().n;
   }
 
   /** The time of so many is over now: the oldest of those that have ended and that none reads. */
@@ -101,6 +170,7 @@ export class JobListTable {
 
   noteResults(id: string, { bytes, hasEnded }: NotedResults): void {
     this.#sql.exec('UPDATE jobs SET result_bytes = ? WHERE id = ?', ...[bytes, id]);
+    this.noteCreation(id);
     if (hasEnded) this.close(id);
   }
 
@@ -117,8 +187,8 @@ export class JobListTable {
 
   /** How many there are whose time is not over. */
   live(now: number): number {
-    const sql = 'SELECT COUNT(*) AS n FROM jobs WHERE delete_at > ?';
-    return this.#sql.exec<{ n: number }>(sql, now).one().n;
+    const sql = `SELECT COUNT(*) AS n FROM jobs WHERE delete_at > ? AND ${HAS_PLACE}`;
+    return this.#sql.exec<{ n: number }>(sql, now, now).one().n;
   }
 
   /** The time of so many is over now: the oldest batches that have ended and have nothing that could be read. */
@@ -134,6 +204,13 @@ export class JobListTable {
     this.#sql.exec('UPDATE jobs SET is_open = 0 WHERE id = ?', id);
   }
 
+  /** It has ended, and has results whose size it is still to say: it is none of those that have nothing. */
+  closeWithResults(id: string): void {
+    this.#sql.exec('UPDATE jobs SET result_bytes = MAX(result_bytes, 1) WHERE id = ?', id);
+    this.close(id);
+  }
+
+  /** Without those whose lines are still to come: nobody could read them. */
   list(kind: JobKind, { after, limit, oldestFirst }: PageOrder): IndexPage<ListedJob> | null {
     const [compare, order] = oldestFirst ? ['>', 'ASC'] : ['<', 'DESC'];
     let from = oldestFirst ? 0 : Number.MAX_SAFE_INTEGER;
@@ -146,7 +223,7 @@ export class JobListTable {
     }
     const rows = this.#sql
       .exec<Row>(
-        `SELECT number, id, kind, created_at, delete_at FROM jobs WHERE kind = ? AND number ${compare} ? ORDER BY number ${order} LIMIT ?`,
+        `SELECT number, id, kind, created_at, delete_at FROM jobs WHERE kind = ? AND silent_at IS NULL AND number ${compare} ? ORDER BY number ${order} LIMIT ?`,
         ...[kind, from, limit + 1],
       )
       .toArray();
@@ -160,18 +237,13 @@ export class JobListTable {
 
   /** Ids of those whose time is over. */
   expired(now: number, limit: number): string[] {
-    return this.#sql
-      .exec<{ id: string }>(
-        'SELECT id FROM jobs WHERE delete_at <= ? ORDER BY delete_at LIMIT ?',
-        ...[now, limit],
-      )
-      .toArray()
-      .map(({ id }) => id);
+    return this.#ids('delete_at <= ? ORDER BY delete_at LIMIT ?', now, limit);
   }
 
-  /** When the time of the next one is over; null where there is none. */
+  /** When something has to be done for the next one; null where there is none. */
   nextEnd(): number | null {
-    const sql = 'SELECT MIN(delete_at) AS next FROM jobs';
+    const sql =
+      'SELECT MIN(MIN(delete_at, COALESCE(silent_at, delete_at), COALESCE(created_by, delete_at))) AS next FROM jobs';
     return this.#sql.exec<{ next: number | null }>(sql).one().next;
   }
 }

@@ -71,14 +71,15 @@ it('a job of an earlier version goes on, and says what its parts say', async () 
 /** What is said of a job, as its results grow. */
 function playedJob() {
   let record = { id: 'a'.repeat(96), state: 'in_progress' } as JobRecord;
-  let resultBytes = 0;
+  let [resultBytes, canceled] = [0, 0];
   const said: unknown[] = [];
   let fails = false;
   const table = {
     get record() {
       return record;
     },
-    totals: () => ({ resultBytes }) as ReturnType<JobTable['totals']>,
+    totals: () =>
+      ({ resultBytes, completed: 0, failed: 0, canceled }) as ReturnType<JobTable['totals']>,
     update: (change: Partial<JobRecord>) => {
       record = { ...record, ...change };
     },
@@ -89,9 +90,11 @@ function playedJob() {
       said.push(results);
     },
   };
-  const note = (change: Partial<JobRecord> & { bytes?: number; fails?: boolean }) => {
-    const { bytes = resultBytes, fails: failing = false, ...rest } = change;
-    [resultBytes, fails] = [bytes, failing];
+  const note = (
+    change: Partial<JobRecord> & { bytes?: number; items?: number; fails?: boolean },
+  ) => {
+    const { bytes = resultBytes, items = canceled, fails: failing = false, ...rest } = change;
+    [resultBytes, canceled, fails] = [bytes, items, failing];
     table.update(rest);
     return noteResults(table, index);
   };
@@ -118,4 +121,12 @@ it('says it again where it could not be said', async () => {
   expect(await note({ bytes: 7, state: 'completed', fails: true })).toBe(false);
   expect(await note({})).toBe(true);
   expect(said).toEqual([{ bytes: 7, hasEnded: true }]);
+});
+
+it('says that it has none where it ran, and nothing where it did not', async () => {
+  const [ran, failed] = [playedJob(), playedJob()];
+  await ran.note({ items: 3, state: 'cancelled' });
+  await ran.note({});
+  await failed.note({ state: 'failed' });
+  expect([ran.said, failed.said]).toEqual([[{ bytes: 0, hasEnded: true }], []]);
 });

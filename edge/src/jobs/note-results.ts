@@ -15,11 +15,13 @@ export async function noteResults(
   const { record } = table;
   if (record === null || index === null) return true;
   const { id, state, isEmptied, notedResults: known = { bytes: 0, hasEnded: false } } = record;
-  const bytes = isEmptied ? 0 : table.totals().resultBytes;
+  const { resultBytes, completed, failed, canceled } = table.totals();
+  const bytes = isEmptied ? 0 : resultBytes;
   const hasEnded = ENDED.has(state);
   if (!hasEnded && bytes - known.bytes < STEP_BYTES) return true;
-  // One without any is not listed with others than zero.
-  if (bytes === known.bytes && (known.hasEnded || bytes === 0)) return true;
+  // One that has run may be listed with results until it says that it has none; another never is.
+  const hasRun = completed + failed + canceled > 0;
+  if (bytes === known.bytes && (known.hasEnded || (bytes === 0 && !hasRun))) return true;
   try {
     await index.noteResults(id, { bytes, hasEnded });
   } catch (thrown) {

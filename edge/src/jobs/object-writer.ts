@@ -5,7 +5,7 @@
 import type { HeldBody } from '../http/held-bodies.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
 import { valueFrom } from '../predictions/contract.ts';
-import type { JobIndexObject } from './job-index-contract.ts';
+import type { JobIndexObject, JobRoom } from './job-index-contract.ts';
 
 /** R2 takes no smaller ones. */
 export const PART_BYTES = 5 * 2 ** 20;
@@ -42,6 +42,9 @@ export type WrittenObject = { bytes: number };
 /** Where uploads are noted: a Worker whose client is gone ends without a word, and its upload would stay for ever. */
 export type Uploads = Pick<JobIndexObject, 'noteUpload' | 'endUpload'>;
 
+/** @property beyond whether the oldest files make room */
+type WriteLimits = { maxBytes: number; uploads: Uploads; beyond?: JobRoom['beyond'] };
+
 /**
  * @param maxBytes of the whole; the object is not there when there are more, or when the source fails
  * @throws ApiError `body-too-large`, `storage-full`, and what the source throws
@@ -51,7 +54,7 @@ export async function writeObject(
   bucket: R2Bucket,
   key: string,
   source: AsyncIterable<Uint8Array>,
-  { maxBytes, uploads }: { maxBytes: number; uploads: Uploads },
+  { maxBytes, uploads, beyond }: WriteLimits,
 ): Promise<WrittenObject> {
   let part = new Uint8Array(0);
   let [held, total] = [0, 0];
@@ -60,7 +63,7 @@ export async function writeObject(
   const flush = async () => {
     upload ??= await bucket.createMultipartUpload(key);
     const bytes = PART_BYTES * parts.length + held;
-    valueFrom(await uploads.noteUpload({ key, id: upload.uploadId, bytes }));
+    valueFrom(await uploads.noteUpload({ key, id: upload.uploadId, bytes }, beyond));
     parts.push(await upload.uploadPart(parts.length + 1, part.subarray(0, held)));
     held = 0;
   };

@@ -55,6 +55,7 @@ export const createBatch: Handler = async (c, deps) => {
     storedMs: storedMsOf(c, deps, askedMs),
     room: roomOf(c, deps),
     trace: traceIn(c),
+    reads: file.id,
   });
   const batch = shownBatch(snapshot, secret);
   c.get('onNamed')?.(batch.id);

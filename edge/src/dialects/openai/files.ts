@@ -93,6 +93,11 @@ export const deleteOpenAiFile: Handler = async (c, deps) => {
   return c.json(deleted, 200, NOT_STORED);
 };
 
+/** Of an id as clients have it; empty where it is none. */
+export function idOfFile(shownId: string): string {
+  return shownId.startsWith(PREFIX) ? shownId.slice(PREFIX.length) : '';
+}
+
 /** A file by its id as clients have it. @throws ApiError `not-found` that names the field, where it is one */
 export async function uploadedFile(
   c: AppContext,
@@ -100,7 +105,7 @@ export async function uploadedFile(
   shownId: string,
   field?: string,
 ): Promise<{ file: JobFile; owner: Owner }> {
-  const id = shownId.startsWith(PREFIX) ? shownId.slice(PREFIX.length) : '';
+  const id = idOfFile(shownId);
   const owner = ownerOfFile(c, deps, id);
   const file = owner && (await owner.index.findFile(id));
   if (owner === null || file === null) throw noFile(field);

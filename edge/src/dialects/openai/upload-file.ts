@@ -9,10 +9,11 @@ import { holdBody } from '../../http/held-bodies.ts';
 import { type StreamedPart, streamParts } from '../../http/multipart-stream.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { fileKey, type JobFile, LONGEST_UPLOAD_MS } from '../../jobs/job-index-contract.ts';
+import { withLivingPlace } from '../../jobs/living-place.ts';
 import { heldChunks, PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { type AppContext, clientIn } from '../../routes/app-context.ts';
-import { bucketOf, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
+import { bucketOf, type Owner, roomOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { FileBytes } from './file-bytes.ts';
 
 const MAX_NAME_LENGTH = 255;
@@ -38,48 +39,55 @@ export async function uploadFile(
   const maxBytes = config.jobsMaxFileBytes;
   // The form has other bytes, too, but not many.
   if (declared > maxBytes + PART_BYTES) throw fileTooLarge(maxBytes, declared);
+  const { beyond } = roomOf(c, deps);
   const held = holdBody(config.maxHeldBytes, {
     client: clientIn(c, config),
     ms: LONGEST_UPLOAD_MS,
     signal: c.req.raw.signal,
     kind: 'upload',
   });
-  const { id } = valueFrom(await index.reserveFile());
+  const { id } = valueFrom(await index.reserveFile(beyond));
   try {
-    const entries: FormEntry[] = [];
-    let file: { name: string; bytes: number } | undefined;
-    const noted = new FileBytes(config.maxImageBytes);
-    // Of the file alone there may be as many.
-    const most = maxBytes + PART_BYTES;
-    const body = heldChunks(readStream(c.req.raw, config.deadlineMs, most), held);
-    for await (const part of streamParts(body, parameters.get('boundary'))) {
-      if (part.name !== 'file') entries.push([part.name, await fieldOf(part)]);
-      else if (file !== undefined) {
-        const detail = 'file: is given twice: send one file with each request.';
-        throw new ApiError('invalid-request', detail, { field: 'file' });
-      } else {
-        const { bytes } = await writeObject(bucket, fileKey(id), noted.passing(part.body), {
-          maxBytes,
-          uploads: index,
-        });
-        file = { name: (part.filename || 'file').slice(0, MAX_NAME_LENGTH), bytes };
-      }
-    }
-    const fields = validate(OpenAiFileFields, fieldsFromForm(entries, OpenAiFileFields));
-    if (file === undefined || file.bytes === 0) {
-      const detail =
-        file === undefined
-          ? 'file: is required: send JSON lines, or an image, as the file of this name in the form.'
-          : 'file: is empty: send at least one line, or an image.';
-      throw new ApiError('invalid-request', detail, { field: 'file' });
-    }
-    const { purpose } = fields;
-    if (purpose !== 'batch') noted.expectImage('file');
-    const sha256 = noted.imageId();
-    const seconds = fields.expires_after?.seconds ?? MAX_FILE_SECONDS;
-    const storedMs = storedMsOf(c, deps, 1000 * seconds);
-    const stored = { id, ...file, purpose, ...(sha256 !== null && { sha256 }) };
-    return valueFrom(await index.putFile(stored, storedMs));
+    return await withLivingPlace(
+      () => index.renewFile(id),
+      async () => {
+        const entries: FormEntry[] = [];
+        let file: { name: string; bytes: number } | undefined;
+        const noted = new FileBytes(config.maxImageBytes);
+        // Of the file alone there may be as many.
+        const most = maxBytes + PART_BYTES;
+        const body = heldChunks(readStream(c.req.raw, config.deadlineMs, most), held);
+        for await (const part of streamParts(body, parameters.get('boundary'))) {
+          if (part.name !== 'file') entries.push([part.name, await fieldOf(part)]);
+          else if (file !== undefined) {
+            const detail = 'file: is given twice: send one file with each request.';
+            throw new ApiError('invalid-request', detail, { field: 'file' });
+          } else {
+            const { bytes } = await writeObject(bucket, fileKey(id), noted.passing(part.body), {
+              maxBytes,
+              uploads: index,
+              beyond,
+            });
+            file = { name: (part.filename || 'file').slice(0, MAX_NAME_LENGTH), bytes };
+          }
+        }
+        const fields = validate(OpenAiFileFields, fieldsFromForm(entries, OpenAiFileFields));
+        if (file === undefined || file.bytes === 0) {
+          const detail =
+            file === undefined
+              ? 'file: is required: send JSON lines, or an image, as the file of this name in the form.'
+              : 'file: is empty: send at least one line, or an image.';
+          throw new ApiError('invalid-request', detail, { field: 'file' });
+        }
+        const { purpose } = fields;
+        if (purpose !== 'batch') noted.expectImage('file');
+        const sha256 = noted.imageId();
+        const seconds = fields.expires_after?.seconds ?? MAX_FILE_SECONDS;
+        const storedMs = storedMsOf(c, deps, 1000 * seconds);
+        const stored = { id, ...file, purpose, ...(sha256 !== null && { sha256 }) };
+        return valueFrom(await index.putFile(stored, storedMs, beyond));
+      },
+    );
   } catch (thrown) {
     // Not waited for, nor needed: the place expires, and all that is in it.
     c.executionCtx.waitUntil(index.deleteFile(id).catch(() => {}));

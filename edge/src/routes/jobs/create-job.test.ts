@@ -232,15 +232,15 @@ describe('an upload of lines with an Idempotency-Key', () => {
 });
 
 it('creates no job whose place is gone when its lines have come', async () => {
-  const isOpen = vi.spyOn(JobListTable.prototype, 'isOpen').mockReturnValueOnce(false);
+  const hasPlace = vi.spyOn(JobListTable.prototype, 'expectCreation').mockReturnValueOnce(false);
   try {
     const body = `${JSON.stringify({ image })}\n`;
     const refused = await lines('task=caption', body);
     expect(await refused.json()).toMatchObject({ type: expect.stringContaining('deadline') });
-    expect(isOpen).toHaveBeenCalledTimes(1);
+    expect(hasPlace).toHaveBeenCalledTimes(1);
     expect((await lines('task=caption', body)).status).toBe(202);
   } finally {
-    isOpen.mockRestore();
+    hasPlace.mockRestore();
   }
 });
 

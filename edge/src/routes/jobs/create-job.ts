@@ -9,7 +9,7 @@ import {
 } from '@blip2/shared/schemas/jobs/request';
 import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
-import { uploadedLines } from '../../dialects/openai/files.ts';
+import { idOfFile, uploadedLines } from '../../dialects/openai/files.ts';
 import { holdBody } from '../../http/held-bodies.ts';
 import { mediaType } from '../../http/media-type.ts';
 import { originOf } from '../../http/origin.ts';
@@ -92,7 +92,8 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
     const stored = await storedInput(c, deps, input);
     if (options.dry_run)
       return await replyWithEstimate(c, deps, task, await countInput(c, deps, stored));
-    return await create(c, deps, { ...options, webhook }, async () => stored);
+    const reads = input !== undefined && 'file_id' in input ? idOfFile(input.file_id) : undefined;
+    return await create(c, deps, { ...options, webhook }, async () => stored, reads);
   }
   if (options.dry_run) {
     return await replyWithEstimate(c, deps, task, {
@@ -146,7 +147,8 @@ async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): P
   try {
     const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
     const { index } = ownerOf(c, deps);
-    const limits = { maxBytes: config.jobsMaxFileBytes, uploads: index };
+    const { beyond } = roomOf(c, deps);
+    const limits = { maxBytes: config.jobsMaxFileBytes, uploads: index, beyond };
     const { bytes } = await writeObject(bucketOf(deps), inputKey, body, limits);
     if (bytes > 0) return { kind: 'file', key: inputKey, form: 'native' };
     throw noLines();
@@ -164,6 +166,7 @@ async function create(
   deps: Dependencies,
   { task, settings = {}, ...options }: Omit<JobOptions, 'webhook'> & { webhook: AskedWebhook },
   store: (job: NewJob) => Promise<JobInput>,
+  reads?: string,
 ): Promise<Response> {
   const { webhook, secret } = options.webhook;
   const seconds = options.expires_after ?? DAY_SECONDS;
@@ -185,6 +188,7 @@ async function create(
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
     room: roomOf(c, deps),
     trace: traceIn(c),
+    ...(reads && { reads }),
   });
   const job = shownJob(snapshot, secret);
   c.get('onNamed')?.(job.id);

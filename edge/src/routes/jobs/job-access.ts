@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
 import { ID_PREFIXES, type JobObject, type JobSnapshot } from '../../jobs/contract.ts';
-import type { IndexPage, JobKind, PageOrder } from '../../jobs/job-index-contract.ts';
+import type { IndexPage, JobKind, ListedJob, PageOrder } from '../../jobs/job-index-contract.ts';
 import type { ResultStores } from '../../jobs/read-results.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { settlingObject, settlingObjects } from '../../settling.ts';
@@ -63,12 +63,25 @@ export async function listJobs(
     limit,
     oldestFirst: false,
   };
-  const found = mayList(c, deps)
-    ? await owner.index.listJobs(kind, page)
-    : { entries: [], hasMore: false };
-  if (found === null) {
-    throw new ApiError('invalid-request', `after: is no ${kind} of yours.`, { field: 'after' });
+  if (!mayList(c, deps)) return { entries: [], hasMore: false };
+  for (;;) {
+    const found = await owner.index.listJobs(kind, page);
+    if (found === null) {
+      throw new ApiError('invalid-request', `after: is no ${kind} of yours.`, { field: 'after' });
+    }
+    const shown = await snapshotsOf(deps, namespace, found);
+    // Of some there is nothing to show, as of those that are being created: the last of an empty page would lead nobody on.
+    const last = found.entries.at(-1);
+    if (shown.entries.length > 0 || !found.hasMore || last === undefined) return shown;
+    page.after = last.id;
   }
+}
+
+async function snapshotsOf(
+  deps: Dependencies,
+  namespace: DurableObjectNamespace,
+  found: IndexPage<ListedJob>,
+): Promise<IndexPage<JobSnapshot>> {
   const entries: JobSnapshot[] = [];
   let characters = 0;
   for (let from = 0; from < found.entries.length; from += ASKED_TOGETHER) {

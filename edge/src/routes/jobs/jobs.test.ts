@@ -2,7 +2,7 @@ import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobObject } from '../../jobs/contract.ts';
 import { JobIndex } from '../../jobs/job-index.ts';
-import { ROOM_OF } from '../../jobs/job-index-contract.ts';
+import { type JobIndexObject, ROOM_OF } from '../../jobs/job-index-contract.ts';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
@@ -22,6 +22,12 @@ function jobOf(shownId: string): TestJob {
   const object = objectIdOf(JOBS, id);
   if (object === null) throw new Error(`${shownId} is no id`);
   return new TestJob(id, object);
+}
+
+/** The object that lists the jobs of a tenant. */
+function ownIndex(namespace: string): JobIndexObject {
+  const id = JOB_INDEX.idFromName(`namespace/${namespace}`);
+  return JOB_INDEX.get(id) as unknown as JobIndexObject;
 }
 
 const url = (name: string) => ({ image: { url: `https://images.example.org/${name}.png` } });
@@ -136,6 +142,22 @@ it('a page that is large counts among the bodies of its client until it is read'
   ];
   expect([first.status, second.status]).toEqual([200, 429]);
   expect(((await first.json()) as { data: Shown[] }).data).toHaveLength(4);
+});
+
+it('a list goes on behind jobs that were never created', async () => {
+  edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
+  const namespace = crypto.randomUUID().replaceAll('-', '');
+  const mine = await storeKey({ namespace });
+  const reply = await edge.post('/v1/jobs', { task: 'caption', items: [url('a')] }, mine);
+  const { id } = (await reply.json()) as Shown;
+  const index = ownIndex(namespace);
+  for (let n = 0; n < 5; n++) {
+    const [createdAt, deleteAt] = [Date.now(), Date.now() + 3_600_000];
+    await index.addJob({ id: `${n}`, kind: 'job', createdAt, deleteAt }, ROOM_OF.key);
+    await index.hasJob(`${n}`);
+  }
+  const page = await edge.request('/v1/jobs?limit=2', { headers: mine });
+  expect(await page.json()).toMatchObject({ data: [{ id }], last_id: id, has_more: false });
 });
 
 it('images of the operator are found again when their job is tried again, however often', async () => {

@@ -9,6 +9,7 @@ import {
   type JobSnapshot,
 } from '../../jobs/contract.ts';
 import type { JobRoom } from '../../jobs/job-index-contract.ts';
+import { withLivingPlace } from '../../jobs/living-place.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { newId } from '../../predictions/ids.ts';
 import { contextToSend, inSpan } from '../../tracing.ts';
@@ -30,7 +31,7 @@ type Opening = {
   /** How long it is stored after it has expired at the latest, milliseconds. */
   storedMs: number;
   room: JobRoom;
-  /** The job whose items it runs again. */
+  /** The job whose items it runs again, or the file that it reads. */
   reads?: string;
   /** The trace that its creator has begun, where there is one: spans of its items name it. */
   trace: TraceContext | undefined;
@@ -71,10 +72,14 @@ async function open(
   valueFrom(await owner.index.addJob(job, room));
   let input: JobInput;
   try {
-    input = await store({ id, inputKey });
+    input = await withLivingPlace(
+      () => owner.index.renewJob(id),
+      () => store({ id, inputKey }),
+    );
     // A job that is in no list would never be deleted.
     if (!(await owner.index.hasJob(id))) throw gone();
   } catch (thrown) {
+    // Where this is not reached, since the client is gone, or fails, the place goes by itself.
     await bucketOf(deps).delete(inputKey);
     await owner.index.removeJob(id);
     throw thrown;
