@@ -19,9 +19,11 @@ export const deleteImageRoute: Handler = async (c, deps) => {
   }
   const context = requestContextOf(c, deps);
   const path = imagePathOf(context.namespace, id);
-  const remove = () => deleteImage(deps, path, context);
+  const remove = async () => {
+    await deleteImage(deps, path, context);
+    await deleteOwn(c, deps, path);
+  };
   await inDeletionTurn(remove, deps, context);
-  await deleteOwn(c, deps, path);
   return c.body(null, 204, { 'cache-control': 'no-store' });
 };
 

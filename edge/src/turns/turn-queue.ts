@@ -31,6 +31,18 @@ export class TurnQueue {
     return ticket;
   }
 
+  /** How many of an owner wait. */
+  countOf(owner: string): number {
+    return this.#waiting.get(owner)?.length ?? 0;
+  }
+
+  /** The last of the owner that has most of those that wait; undefined where none does. */
+  lastOfMost(): Ticket | undefined {
+    let most: readonly Ticket[] = [];
+    for (const waiting of this.#waiting.values()) if (waiting.length > most.length) most = waiting;
+    return most.at(-1);
+  }
+
   leave(ticket: Ticket): void {
     const waiting = this.#waiting.get(ticket.owner);
     const index = waiting?.indexOf(ticket) ?? -1;

@@ -16,6 +16,11 @@ export class Turns {
     this.#betweenMs = pace.shortestMs;
   }
 
+  /** Milliseconds between two turns. */
+  get apart(): number {
+    return this.#betweenMs;
+  }
+
   /** @param now milliseconds since the epoch @returns milliseconds until the next turn */
   wait(now: number): number {
     return Math.max(this.#freeAt - now, 0);

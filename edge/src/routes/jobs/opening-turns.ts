@@ -32,7 +32,7 @@ const SMALL_BYTES = 2 ** 16;
 export async function beginOpening(c: AppContext, owner: string): Promise<() => Promise<void>> {
   await openingTurns.takeOwn(owner);
   const declared = Number(c.req.header('content-length') ?? Number.NaN);
-  const takeAll = () => openingTurns.takeAll();
+  const takeAll = () => openingTurns.takeAll(owner);
   if (c.req.raw.body === null || declared <= SMALL_BYTES) return takeAll;
   await takeAll();
   return async () => {};
