@@ -175,7 +175,7 @@ export async function decodeContent(
 }
 
 /** Bytes that a body of so many may become. */
-export function mostInflated(bytes: number, limit: number): number {
+function mostInflated(bytes: number, limit: number): number {
   return Math.min(limit, Math.max(FREE_BYTES, MAX_RATIO * bytes));
 }
 
