@@ -1,7 +1,7 @@
 /** Pauses of a loop that would else go on for as long as its input does: workerd looks at its sockets only when nothing else is left to do. */
 
 /** What is done between two pauses, in bytes that are read; some milliseconds. */
-const SLICE = 2 ** 15;
+export const SLICE = 2 ** 15;
 /** Long enough for workerd to look at its sockets. */
 const PAUSE_MS = 1;
 

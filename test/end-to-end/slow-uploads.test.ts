@@ -70,3 +70,18 @@ it.each([
   expect(first.status).toBe(503);
   expect(JSON.parse(first.body)).toMatchObject({ detail: expect.stringContaining('came slowly') });
 });
+
+it('bodies that are reset leave no place', async () => {
+  const reset = async () => {
+    const sending = open(IMAGE, ONE, 8 * MEBIBYTE);
+    sending.on('error', () => {});
+    sending.flushHeaders();
+    await once(sending, 'socket');
+    await new Promise<void>((written) => sending.write(Buffer.alloc(1024), () => written()));
+    sending.socket?.resetAndDestroy();
+  };
+  // As many as are awaited at a time, and some more.
+  for (let n = 0; n < 1200; n += 40) await Promise.all(Array.from({ length: 40 }, reset));
+  expect(await send(IMAGE, TWO, Buffer.alloc(MEBIBYTE))).toBe(400);
+  expect(await send(IMAGE, ONE, Buffer.alloc(MEBIBYTE))).toBe(400);
+});

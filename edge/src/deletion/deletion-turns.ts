@@ -34,7 +34,7 @@ export async function inDeletionTurn(
   // Whoever waits here keeps nobody else out.
   work?.leave();
   await turns.take(client);
-  await oneAtATime.run(client, async () => {
+  const inTurn = async () => {
     // Whoever has left, or has a reply, expects no deletion of what is sent from then on.
     if (signal.aborted || now() >= deadlineAt) {
       throw new ApiError('overloaded', REFUSAL, { retry_after: RETRY_AFTER_S });
@@ -45,5 +45,6 @@ export async function inDeletionTurn(
     } finally {
       turns.took(client, Date.now() - startedAt);
     }
-  });
+  };
+  await oneAtATime.run(client, inTurn, { signal });
 }

@@ -62,8 +62,9 @@ async function lookupOne(
   context: RequestContext,
 ): Promise<FoundOrMissing> {
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
+  const { client = '', signal } = context;
   const read = () =>
-    bulkReads.run(context.client ?? '', () => store.cache.read(embeddingId, context));
+    bulkReads.run(client, () => store.cache.read(embeddingId, context), { signal });
   let lookup = await read();
   // One failure of a thousand must not end all of them.
   if (lookup.kind === 'miss' && lookup.reason === 'failed') {

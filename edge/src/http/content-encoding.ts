@@ -1,42 +1,58 @@
-/** Decodes the `Content-Encoding` of a request (RFC 9110, 8.4), and never into more bytes than allowed. */
+/**
+ * Decodes the `Content-Encoding` of a request (RFC 9110, 8.4): never into more bytes than allowed, and by pieces. Brotli is not read,
+ * nor one coding over another: a block of 79 bytes can be all tables and no content, 3.4 seconds of work a megabyte, and another
+ * coding around it makes of that megabyte 5 KB.
+ */
 import { Buffer } from 'node:buffer';
+import type { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
 import { ApiError } from '@blip2/shared/errors';
+import { DEAR_MS } from '../turns/dear-work.ts';
+import { inflatingCost } from './body-costs.ts';
 import { bodyTooLarge } from './read-limited.ts';
 import { framesOf, mostFrames } from './zstd-frames.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
-/** @param frames that may still come: of zstd, over all codings */
-type Decoder = (bytes: Uint8Array, maxOutputLength: number, frames: { left: number }) => Uint8Array;
+
+type Coding = {
+  /** What it costs by what comes in: measured with blocks that are tables alone, of which nothing comes out. */
+  msPerMegabyte: number;
+  /** Each with a decoder of its own. @returns null where it is cut off */
+  parts: (bytes: Uint8Array) => Uint8Array[] | null;
+  decoder: (bytes: Uint8Array, options: { chunkSize: number }) => Transform;
+};
 
 /** Largest window of zstd that HTTP allows (RFC 9659): 8 MiB. */
 const ZSTD_WINDOW_LOG = 23;
 
-const DECODERS: Readonly<Record<string, Decoder>> = {
-  gzip: (bytes, maxOutputLength) => zlib.gunzipSync(bytes, { maxOutputLength }),
-  deflate: (bytes, maxOutputLength) => {
-    // Called deflate, it is zlib's format; some clients send the bare stream.
-    const decode = isZlib(bytes) ? zlib.inflateSync : zlib.inflateRawSync;
-    return decode(bytes, { maxOutputLength });
+const CODINGS: Readonly<Record<string, Coding>> = {
+  gzip: {
+    msPerMegabyte: 120,
+    parts: (bytes) => [bytes],
+    decoder: (_, options) => zlib.createGunzip(options),
   },
-  br: (bytes, maxOutputLength) => zlib.brotliDecompressSync(bytes, { maxOutputLength }),
-  zstd: (bytes, maxOutputLength, count) => {
-    const frames = framesOf(bytes, count.left);
-    if (frames === null) throw new Error('no whole frames');
-    count.left -= frames.length;
-    const params = { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG };
-    const parts: Uint8Array[] = [];
-    let left = maxOutputLength;
-    for (const frame of frames) {
-      const part = zlib.zstdDecompressSync(frame, { maxOutputLength: left, params });
-      parts.push(part);
-      left -= part.length;
-      if (left <= 0) throw new RangeError('too long');
-    }
-    return Buffer.concat(parts);
+  deflate: {
+    msPerMegabyte: 120,
+    parts: (bytes) => [bytes],
+    // Called deflate, it is zlib's format; some clients send the bare stream.
+    decoder: (bytes, options) =>
+      isZlib(bytes) ? zlib.createInflate(options) : zlib.createInflateRaw(options),
+  },
+  zstd: {
+    msPerMegabyte: 250,
+    parts: (bytes) => framesOf(bytes, mostFrames(bytes.length)),
+    decoder: (_, options) => {
+      const params = { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG };
+      return zlib.createZstdDecompress({ ...options, params });
+    },
   },
 };
-const SUPPORTED = Object.keys(DECODERS).join(', ');
+const SUPPORTED = Object.keys(CODINGS).join(', ');
+
+/** What a decoder gets at a time: a millisecond of work, or two. */
+const PIECE_BYTES = 2 ** 13;
+const CHUNK_BYTES = 2 ** 16;
 
 /**
  * What a body may become: images and their base64 hardly shrink, so that many times its size is work for nothing, which
@@ -45,17 +61,16 @@ const SUPPORTED = Object.keys(DECODERS).join(', ');
 export const MAX_RATIO = 50;
 const FREE_BYTES = 2 ** 20;
 
-/** A body compressed twice is as large as one compressed once. */
-const MAX_CODINGS = 2;
 /** Those that are `identity`, or nothing at all, included. */
 const MAX_LISTED = 64;
 
 /**
- * @param header value of `Content-Encoding`: codings in the order in which they were applied
- * @throws ApiError `unsupported-content-encoding`
- * @example parseContentEncoding('identity, X-GZIP') // ['gzip']
+ * @param header value of `Content-Encoding`
+ * @returns null for none
+ * @throws ApiError `unsupported-content-encoding`, also for several codings one over the other
+ * @example parseContentEncoding('identity, X-GZIP') // 'gzip'
  */
-export function parseContentEncoding(header: string | null): string[] {
+export function parseContentEncoding(header: string | null): string | null {
   const listed = (header ?? '').split(',', MAX_LISTED + 1);
   if (listed.length > MAX_LISTED) {
     throw unsupported(`More than ${MAX_LISTED} codings are not read; use one.`);
@@ -64,46 +79,103 @@ export function parseContentEncoding(header: string | null): string[] {
     .map((coding) => coding.trim().toLowerCase())
     .filter((coding) => coding !== '' && coding !== 'identity')
     .map((coding) => (coding === 'x-gzip' ? 'gzip' : coding));
-  const unknown = codings.find((coding) => !Object.hasOwn(DECODERS, coding));
+  const unknown = codings.find((coding) => !Object.hasOwn(CODINGS, coding));
   if (unknown !== undefined) {
     throw unsupported(
       `Content-Encoding ${unknown.slice(0, 32)} is not read; use ${SUPPORTED}, or none.`,
     );
   }
-  if (codings.length > MAX_CODINGS) {
+  const [first = null, ...more] = codings;
+  if (more.length > 0) {
     throw unsupported(`${codings.length} codings one over the other are not read; use one.`);
   }
-  return codings;
+  return first;
 }
 
+/** What a body costs by its bytes as they were sent, milliseconds: it may be all tables, of which nothing comes. */
+export function decodingMs(bytes: number, coding: string): number {
+  return ((CODINGS[coding]?.msPerMegabyte ?? 0) * bytes) / 1e6;
+}
+
+export type Decoding = {
+  coding: string;
+  /** Bytes of the result. */
+  limit: number;
+  /** Waits until so many milliseconds of work may be done in one piece. */
+  turn: (ms: number) => Promise<void>;
+  /** Is called with how many bytes have come out, each time that some have. */
+  onBytes?: (bytes: number) => void;
+};
+
 /**
- * @param limit bytes of the result, and of what is between two codings
- * @throws ApiError `body-too-large` as soon as it is more, or over 50 times the body and 1 MiB, `invalid-content-encoding`
+ * A turn before each 25 milliseconds of work, whatever comes of it.
+ * @throws ApiError `body-too-large` as soon as it is more, or over 50 times the body and 1 MiB, `invalid-content-encoding`; what `turn` and
+ *   `onBytes` throw
  */
-export function decodeContent(bytes: Bytes, codings: readonly string[], limit: number): Bytes {
+export async function decodeContent(
+  bytes: Bytes,
+  { coding, limit, turn, onBytes }: Decoding,
+): Promise<Bytes> {
+  const { parts, decoder } = CODINGS[coding] as Coding;
   const most = mostInflated(bytes.length, limit);
-  const tooLarge = () => (most < limit ? new InflatesTooMuch(most) : bodyTooLarge(limit));
-  const frames = { left: mostFrames(bytes.length) };
-  let decoded: Uint8Array = bytes;
-  for (const coding of codings.toReversed()) {
-    try {
-      // One more, because workerd refuses what has as many as it may.
-      decoded = DECODERS[coding]?.(decoded, most + 1, frames) ?? decoded;
-    } catch (cause) {
-      if (cause instanceof ApiError) throw cause;
-      if (cause instanceof RangeError) throw tooLarge();
-      const detail = `The body is not ${coding}, as Content-Encoding says, or is cut off or damaged.`;
-      throw new ApiError('invalid-content-encoding', detail, { cause });
+  const decoded: Uint8Array[] = [];
+  let length = 0;
+  let leftBytes = bytes.length;
+  let leftMs = 0;
+  // The pipeline may end with another error.
+  const ours: unknown[] = [];
+  const noted = (thrown: unknown) => {
+    ours.push(thrown);
+    throw thrown;
+  };
+  const nextTurn = async () => {
+    const ms = decodingMs(leftBytes, coding) + inflatingCost(most - length).ms;
+    await turn(Math.min(ms, DEAR_MS));
+    leftMs = DEAR_MS;
+  };
+  async function* pieces(part: Uint8Array) {
+    for (let start = 0; start < part.length; start += PIECE_BYTES) {
+      if (leftMs <= 0) await nextTurn().catch(noted);
+      const piece = part.subarray(start, start + PIECE_BYTES);
+      leftBytes -= piece.length;
+      leftMs -= decodingMs(piece.length, coding);
+      yield piece;
     }
-    if (decoded.length > most) throw tooLarge();
   }
-  // What Node's functions return may be a view of a larger buffer.
-  const isWhole = decoded.byteLength === decoded.buffer.byteLength;
-  return isWhole ? new Uint8Array(decoded.buffer as ArrayBuffer) : new Uint8Array(decoded);
+  const add = (chunk: Uint8Array) => {
+    length += chunk.length;
+    if (length > most) throw most < limit ? new InflatesTooMuch(most) : bodyTooLarge(limit);
+    leftMs -= inflatingCost(chunk.length).ms;
+    onBytes?.(chunk.length);
+    decoded.push(chunk);
+  };
+  const collect = async (chunks: AsyncIterable<Uint8Array>) => {
+    try {
+      for await (const chunk of chunks) add(chunk);
+    } catch (thrown) {
+      noted(thrown);
+    }
+  };
+  try {
+    const wholeParts = parts(bytes);
+    if (wholeParts === null) throw new Error('no whole frames');
+    for (const part of wholeParts) {
+      await pipeline(pieces(part), decoder(part, { chunkSize: CHUNK_BYTES }), collect);
+    }
+  } catch (thrown) {
+    const cause = ours[0] ?? thrown;
+    if (cause instanceof ApiError) throw cause;
+    const detail = `The body is not ${coding}, as Content-Encoding says, or is cut off or damaged.`;
+    throw new ApiError('invalid-content-encoding', detail, { cause });
+  }
+  const whole = Buffer.concat(decoded);
+  // What is small is a view of a larger buffer.
+  const isWhole = whole.byteLength === whole.buffer.byteLength;
+  return isWhole ? new Uint8Array(whole.buffer as ArrayBuffer) : new Uint8Array(whole);
 }
 
 /** Bytes that a body of so many may become. */
-export function mostInflated(bytes: number, limit: number): number {
+function mostInflated(bytes: number, limit: number): number {
   return Math.min(limit, Math.max(FREE_BYTES, MAX_RATIO * bytes));
 }
 

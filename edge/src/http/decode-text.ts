@@ -27,7 +27,7 @@ export function decodeText(
   charset: string | undefined,
   source: TextSource,
 ): string {
-  const decoder = decoderOf(charset, source);
+  const decoder = wholeDecoderOf(charset, source);
   if (decoder.encoding !== 'utf-8' && bytes.length > MAX_TEXT_LENGTH) {
     // An image's: all others are refused.
     if (!NOT_ASCII.has(decoder.encoding) && isAscii(bytes)) return LATIN1.decode(bytes);
@@ -36,6 +36,8 @@ export function decodeText(
   try {
     return decoder.decode(bytes);
   } catch (cause) {
+    // Whatever state it is in now.
+    if (decoder !== UTF8) wholeDecoders.delete(charset ?? '');
     throw notIn(decoder.encoding, charset, source, cause);
   }
 }
@@ -91,6 +93,23 @@ export function toUtf8(
     throw cause instanceof ApiError ? cause : notIn(encoding, charset, source, cause);
   }
   return Buffer.concat(parts);
+}
+
+/** For whole texts, by label: to make one takes longer than to decode a short text, and a form has thousands. */
+const wholeDecoders = new Map<string, TextDecoder>();
+/** More than there are encodings. */
+const MOST_DECODERS = 64;
+
+/** Of texts that are decoded in one call each. @throws ApiError `unsupported-media-type` */
+function wholeDecoderOf(charset: string | undefined, source: TextSource): TextDecoder {
+  const label = charset ?? '';
+  const known = wholeDecoders.get(label);
+  if (known !== undefined) return known;
+  const decoder = decoderOf(charset, source);
+  // Labels in capitals are others.
+  if (wholeDecoders.size >= MOST_DECODERS) wholeDecoders.clear();
+  wholeDecoders.set(label, decoder);
+  return decoder;
 }
 
 /** @throws ApiError `unsupported-media-type` */

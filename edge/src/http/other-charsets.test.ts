@@ -4,7 +4,7 @@ import { AnswerRequest } from '@blip2/shared/schemas/answers';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { decodeImageData } from '../image/image-data.ts';
-import { toUtf8 } from './decode-text.ts';
+import { decodeText, toUtf8 } from './decode-text.ts';
 import { parseJsonObject } from './json-body.ts';
 import { parseMultipart } from './multipart.ts';
 import { readMultipart } from './multipart-form.ts';
@@ -57,6 +57,56 @@ it('a text in any charset is the same in UTF-8, wherever it is cut', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+it('one text after the other is what each is alone, whatever the others are', () => {
+  const begun = [
+    [0xff, 0xfe, 0x61, 0x00],
+    [0xfe, 0xff, 0x00, 0x61],
+    [0x1b, 0x24, 0x42, 0x24],
+    [0x81],
+  ];
+  const bytes = fc.oneof(
+    fc.constantFrom(...begun.map((some) => Uint8Array.from(some))),
+    fc.uint8Array({ maxLength: 6 }),
+    fc.constant(new TextEncoder().encode('abcd')),
+  );
+  const texts = fc.array(bytes, { minLength: 1, maxLength: 5 });
+  const read = (decode: () => string) => {
+    try {
+      return decode();
+    } catch {
+      return null;
+    }
+  };
+  fc.assert(
+    fc.property(fc.constantFrom(...CHARSETS), texts, (charset, all) => {
+      for (const text of all) {
+        const alone = read(() =>
+          new TextDecoder(charset, { fatal: true, ignoreBOM: false }).decode(text),
+        );
+        expect(read(() => decodeText(text, charset, source))).toBe(alone);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it('a form in another charset has one decoder', () => {
+  const made: string[] = [];
+  const Real = TextDecoder;
+  vi.stubGlobal(
+    'TextDecoder',
+    class extends Real {
+      constructor(label?: string, options?: ConstructorParameters<typeof Real>[1]) {
+        super(label, options);
+        made.push(label ?? '');
+      }
+    },
+  );
+  const form = Array.from({ length: 500 }, (_, n) => `n${n}=%41`).join('&');
+  expect(parseUrlEncoded(form, 'iso-8859-5')).toHaveLength(500);
+  expect(made).toEqual(['iso-8859-5']);
 });
 
 it('a large image beside a text in another charset is read', () => {

@@ -1,14 +1,14 @@
 /** Reads a body, inflates it, and makes something of it, when it is its turn. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
-import { atOnce, inPieces } from '../pauses.ts';
+import { atOnce, inPieces, Pauses, SLICE } from '../pauses.ts';
 import { inSpan } from '../tracing.ts';
 import { bodyLooks } from '../turns/bulk-reads.ts';
 import { DEAR_MS } from '../turns/dear-work.ts';
 import { waitOutside } from '../work-in-hand.ts';
 import { type BodyCost, inflatingCost, tokenizingCost } from './body-costs.ts';
 import type { Reading } from './body-reading.ts';
-import { decodeContent, mostInflated, parseContentEncoding } from './content-encoding.ts';
+import { decodeContent, decodingMs, parseContentEncoding } from './content-encoding.ts';
 import { type HeldBody, holdBody } from './held-bodies.ts';
 import { readLimited } from './read-limited.ts';
 import { longestHeld, RequestTurns, type TurnLimits } from './request-turns.ts';
@@ -19,8 +19,10 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** Bodies of one client share its part of the memory; its place is left while the body comes. */
 export type ReadLimits = Pick<Config, 'maxHeldBytes'> & TurnLimits;
 
-/** What is no longer than this is looked at in one piece, and inflated without a turn: that takes a millisecond. */
+/** What is no longer than this is looked at in one piece: that takes a millisecond. */
 const SHORT_BYTES = 2 ** 16;
+/** What costs no more by its own bytes, and becomes no more than is short, is inflated without a turn: 8 KB, or 4 of zstd. */
+const SHORT_MS = 1;
 
 /**
  * What is read of a body. What is dear to inflate, to parse, and to make tokens of takes turns with other such bodies, and
@@ -34,26 +36,28 @@ export async function readDecoded<T>(
   readingOf: (body: Bytes) => Reading<T>,
 ): Promise<T> {
   // Before the body is read: a coding that is not known needs no upload.
-  const codings = parseContentEncoding(request.headers.get('content-encoding'));
+  const coding = parseContentEncoding(request.headers.get('content-encoding'));
   const { maxHeldBytes, deadlineMs: ms, client } = limits;
   // Of an item of a job, which others have read: objects may not wait for one another.
   if (request instanceof WholeRequest) {
     const whole = await readLimited(request, limit, { maxHeldBytes, client, ms });
-    return readingOf(decodeContent(whole, codings, limit)).read();
+    const pauses = new Pauses();
+    const turn = () => pauses.after(SLICE);
+    const decoded = coding === null ? whole : await decodeContent(whole, { coding, limit, turn });
+    return readingOf(decoded).read();
   }
   const { signal } = request;
   const turns = new RequestTurns(request, limits);
   const held = holdBody(maxHeldBytes, { client, ms: longestHeld(ms), signal });
   try {
     const body = await bodyOf(request, limit, limits, held);
-    const whole = codings.length === 0 ? body : inflateShort(body, codings, limit);
-    const { reading, cost } =
-      whole === null
-        ? await inflateInTurn(() => decodeContent(body, codings, limit), {
-            ...{ turns, held, readingOf },
-            most: mostInflated(body.length, limit),
-          })
-        : await look(readingOf(whole), whole.length, client);
+    const whole =
+      coding === null
+        ? body
+        : ((await inflateShort(body, coding, { limit, turns })) ??
+          (await inflateInTurns(body, coding, { limit, turns, held })));
+    const reading = readingOf(whole);
+    const cost = await look(reading, whole.length, { client, signal, turns });
     await turns.before(cost);
     const parsed = reading.read();
     await turns.before(tokenizingCost(parsed));
@@ -63,52 +67,57 @@ export async function readDecoded<T>(
   }
 }
 
-/** @returns null where it becomes more than is short */
-function inflateShort(body: Bytes, codings: readonly string[], limit: number): Bytes | null {
-  if (body.length > SHORT_BYTES) return null;
-  // workerd refuses some of what would just fit into so few bytes.
-  const most = Math.min(limit, 2 * SHORT_BYTES);
+/** It counts as what its client does without a turn. @returns null where it costs more, or becomes more than is short */
+async function inflateShort(
+  body: Bytes,
+  coding: string,
+  { limit, turns }: { limit: number; turns: RequestTurns },
+): Promise<Bytes | null> {
+  const ofBytes = decodingMs(body.length, coding);
+  if (ofBytes > SHORT_MS) return null;
+  const { ms, remedy } = inflatingCost(SHORT_BYTES);
+  await turns.before({ ms: ofBytes + ms, remedy });
+  const most = Math.min(limit, SHORT_BYTES);
   try {
-    const decoded = decodeContent(body, codings, most);
-    return decoded.length > SHORT_BYTES ? null : decoded;
+    return await decodeContent(body, { coding, limit: most, turn: async () => {} });
   } catch (error) {
     if (most < limit && error instanceof ApiError && error.slug === 'body-too-large') return null;
     throw error;
   }
 }
 
-type Looked<T> = { reading: Reading<T>; cost: BodyCost };
-
-/**
- * Some bytes may become megabytes, which nobody had to send: to inflate them, and to see what is in them, is one piece, with a turn
- * whatever it costs. Then no other such body is in memory that does not count.
- */
-async function inflateInTurn<T>(
-  inflate: () => Bytes,
-  {
-    turns,
-    held,
-    readingOf,
-    most,
-  }: {
-    turns: RequestTurns;
-    held: HeldBody;
-    readingOf: (body: Bytes) => Reading<T>;
-    most: number;
-  },
-): Promise<Looked<T>> {
-  const { ms, remedy } = inflatingCost(most);
-  await turns.before({ ms: Math.max(ms, DEAR_MS), remedy });
-  const decoded = inflate();
-  held.add(0, decoded.length);
-  const reading = readingOf(decoded);
-  return { reading, cost: atOnce(reading.cost()) };
+/** Few bytes may become megabytes, which nobody had to send, or tables without end, of which nothing comes. */
+async function inflateInTurns(
+  body: Bytes,
+  coding: string,
+  { limit, turns, held }: { limit: number; turns: RequestTurns; held: HeldBody },
+): Promise<Bytes> {
+  const { remedy } = inflatingCost(limit);
+  const since = Date.now();
+  const turn = (ms: number) => turns.before({ ms: Math.max(ms, DEAR_MS), remedy }, since);
+  return await decodeContent(body, {
+    ...{ coding, limit, turn },
+    onBytes: (bytes) => held.add(0, bytes),
+  });
 }
 
 /** One long body at a time, clients by turns: each goes on with pauses, and many at once would be as long as all of them between two. */
-async function look<T>(reading: Reading<T>, bytes: number, client: string): Promise<Looked<T>> {
-  if (bytes <= SHORT_BYTES) return { reading, cost: atOnce(reading.cost()) };
-  return { reading, cost: await bodyLooks.run(client, () => inPieces(reading.cost())) };
+async function look(
+  reading: Reading<unknown>,
+  bytes: number,
+  { client, signal, turns }: { client: string; signal: AbortSignal; turns: RequestTurns },
+): Promise<BodyCost> {
+  if (bytes <= SHORT_BYTES) return atOnce(reading.cost());
+  const pauses = new Pauses();
+  const inTurn = async (renew: () => void) =>
+    await inPieces(reading.cost(), {
+      after: async (work) => {
+        renew();
+        await pauses.after(work);
+      },
+      away: (call) => pauses.away(call),
+    });
+  return await bodyLooks.run(client, inTurn, { signal, longestMs: turns.longestMs() });
 }
 
 async function bodyOf(

@@ -10,8 +10,8 @@ import { WholeRequest } from './whole-request.ts';
 const WAITING = 2 / 3;
 /** One that came slowly may wait so long in any case, for each of its turns. */
 const SHORTEST_WAIT_MS = 5000;
-/** Before it is inflated, parsed, and made tokens of. */
-const MOST_TURNS = 3;
+/** Before it is inflated, looked at, parsed, and made tokens of. */
+const MOST_TURNS = 4;
 
 /** How long a body may be held, milliseconds: until its deadline, and its turns after that. */
 export const longestHeld = (deadlineMs: number): number =>
@@ -46,22 +46,28 @@ export class RequestTurns {
 
   /**
    * Resolves when a piece of work may be done.
+   * @param since when what it is part of began, milliseconds since the epoch: turns of one kind wait as long together as one
    * @throws as `DearWork.turn`
    */
-  async before({ ms: cost, remedy }: BodyCost): Promise<void> {
+  async before({ ms: cost, remedy }: BodyCost, since = Date.now()): Promise<void> {
     // Of an item of a job: objects may not wait for one another.
     if (this.#request instanceof WholeRequest) return;
-    const { client, work, waitUntil, deadlineMs } = this.#limits;
+    const { client, work, waitUntil } = this.#limits;
     const ms = this.#claimedMs + cost;
     if (dearWork.passes(client, ms, cost)) {
       this.#claimedMs += cost;
       return;
     }
-    // What is asked for has to be done as well before the deadline.
-    const left = WAITING * deadlineMs - (Date.now() - this.#startedAt);
-    const longestMs = Math.max(left, SHORTEST_WAIT_MS);
+    const longestMs = this.longestMs(since);
     const { signal } = this.#request;
     await waitOutside(work, dearWork.turn(client, ms, { waitUntil, signal, longestMs, remedy }));
     this.#claimedMs = 0;
+  }
+  /** How long it may wait for a turn, milliseconds. @param since as of `before` */
+  longestMs(since = Date.now()): number {
+    const now = Date.now();
+    // What is asked for has to be done as well before the deadline.
+    const left = WAITING * this.#limits.deadlineMs - (now - this.#startedAt);
+    return Math.max(left, SHORTEST_WAIT_MS - (now - since), 0);
   }
 }

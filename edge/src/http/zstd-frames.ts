@@ -9,7 +9,7 @@ const RUN_LENGTH = 1;
 const FREE_FRAMES = 32;
 const BYTES_OF_FRAME = 2 ** 16;
 
-/** Frames that a body may have, in all codings that it has one over the other. @param bytes as they were sent */
+/** Frames that a body may have. @param bytes as they were sent */
 export function mostFrames(bytes: number): number {
   return FREE_FRAMES + Math.floor(bytes / BYTES_OF_FRAME);
 }

@@ -41,6 +41,13 @@ export function inflationFailure(error: InflatesTooMuch): ApiError {
   return new ApiError(error.slug, detail, { field, cause: error });
 }
 
+/** @param coding that is not read */
+export function codingFailure(coding: string): ApiError {
+  return failed(
+    `The host of the image URL compresses its reply (Content-Encoding: ${coding}) though it is asked for the image as it is, and that coding is not read. Use an address that sends the image uncompressed, or send the bytes.`,
+  );
+}
+
 /** @param cause what reading the reply threw */
 export function transferFailure(cause: unknown): ApiError {
   const isDamaged = cause instanceof ApiError || /decompress/i.test(String(cause));

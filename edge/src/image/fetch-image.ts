@@ -2,18 +2,15 @@
 import { ApiError } from '@blip2/shared/errors';
 import { sniff } from '@blip2/shared/image-format';
 import { inflatingCost } from '../http/body-costs.ts';
-import {
-  decodeContent,
-  InflatesTooMuch,
-  mostInflated,
-  parseContentEncoding,
-} from '../http/content-encoding.ts';
+import { decodeContent, InflatesTooMuch, parseContentEncoding } from '../http/content-encoding.ts';
 import { type HeldBody, holdBody } from '../http/held-bodies.ts';
 import { mediaType } from '../http/media-type.ts';
 import { readLimited } from '../http/read-limited.ts';
 import type { Platform } from '../platform.ts';
+import { pause } from '../turns/turns.ts';
 import { explainConnection } from './connection-failure.ts';
 import {
+  codingFailure,
   emptyFailure,
   inflationFailure,
   noImageFailure,
@@ -89,23 +86,27 @@ export async function fetchImage(
 }
 
 /** As for bodies: images that are compressed again hardly shrink, and the platform would inflate any number of bytes. */
-const CODINGS = ['gzip', 'x-gzip', 'br', 'deflate', 'zstd'];
+const CODINGS = ['gzip', 'x-gzip', 'deflate', 'zstd'];
+/** What hosts send, and is not read: some kilobytes of it are seconds of work. */
+const UNREAD = 'br';
 
-/** @throws ApiError `invalid-content-encoding`, `body-too-large`, and those of the memory for bodies and of turns */
+/** @throws ApiError `invalid-content-encoding`, `body-too-large`, `image-url-failed`, and those of the memory for bodies and of turns */
 async function decoded(
   bytes: Uint8Array<ArrayBuffer>,
   headers: Headers,
-  { maxBytes, turn }: FetchImageOptions,
+  { maxBytes: limit, turn = () => pause(1) }: FetchImageOptions,
   held: HeldBody,
 ) {
-  const coding = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
+  const header = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
   // Some hosts name a coding and send the image itself.
-  if (!CODINGS.includes(coding) || bytes.length === 0 || sniff(bytes).kind === 'image')
-    return bytes;
-  await turn?.(inflatingCost(mostInflated(bytes.length, maxBytes)).ms);
-  const inflated = decodeContent(bytes, parseContentEncoding(coding), maxBytes);
-  held.add(0, inflated.length);
-  return inflated;
+  if (bytes.length === 0 || sniff(bytes).kind === 'image') return bytes;
+  if (header === UNREAD) throw codingFailure(header);
+  const coding = CODINGS.includes(header) ? parseContentEncoding(header) : null;
+  if (coding === null) return bytes;
+  return await decodeContent(bytes, {
+    ...{ coding, limit, turn },
+    onBytes: (more) => held.add(0, more),
+  });
 }
 
 /** Longer than it is read, and waits for its turns. */

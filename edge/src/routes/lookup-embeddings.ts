@@ -48,8 +48,9 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
   const ends = holdReply(c, deps.config, heldBytes(store));
   const { ms } = numbersCost(shape.numQueries * shape.hidden, '');
   // As pieces of job results.
+  const { client = '', signal } = context;
   const inTurn = async <T>(make: () => T) =>
-    ms < LONG_LINE_MS ? make() : await resultReads.run(context.client ?? '', async () => make());
+    ms < LONG_LINE_MS ? make() : await resultReads.run(client, async () => make(), { signal });
   switch (mediaType) {
     case 'application/x-ndjson':
       return new Response(await sentStreamOf(toJsonLines(lookup(ids), shape, inTurn), null, ends), {

@@ -26,11 +26,19 @@ export class Allowances {
    * @returns whether it had any
    */
   take(client: string, ms: number): boolean {
+    const isAllowed = this.#left(client) > 0;
+    this.charge(client, isAllowed ? ms : 0);
+    return isAllowed;
+  }
+
+  /** @param ms what it has done, whether it had that left or not */
+  charge(client: string, ms: number): void {
+    this.#each.set(client, { left: this.#left(client) - ms, at: this.#now() });
+  }
+
+  #left(client: string): number {
     const now = this.#now();
     const { left, at } = this.#each.get(client) ?? { left: MOST_MS, at: now };
-    const before = Math.min(left + SHARE * Math.max(now - at, 0), MOST_MS);
-    const isAllowed = before > 0;
-    this.#each.set(client, { left: isAllowed ? before - ms : before, at: now });
-    return isAllowed;
+    return Math.min(left + SHARE * Math.max(now - at, 0), MOST_MS);
   }
 }

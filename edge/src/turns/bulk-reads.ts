@@ -2,6 +2,7 @@
  * Reads of caches that one request makes by the hundred: a few at a time in an isolate, and clients by turns, so that requests with one
  * read each find the isolate free. Thousands at once would keep it from everything else for a minute.
  */
+import { ApiError } from '@blip2/shared/errors';
 
 const AT_A_TIME = 12;
 /**
@@ -11,16 +12,25 @@ const AT_A_TIME = 12;
 const BURST = 16;
 /** Cloudflare may stop a request without running its `finally`: its place is free again after this. One read more at a time does no harm. */
 const LEASE_MS = 1000;
-/** How often who waits looks by itself. */
+/** How often who waits looks by itself, and how late one whose turn has come may begin: one that was stopped never does. */
 const LOOK_MS = 250;
+const RETRY_AFTER_S = 5;
 
 /** Who waits says again and again that it does: one that was stopped gets no turn. */
 type Waiter = { resolve: (lease: symbol) => void; isQueued: boolean; saidAt: number };
+
+export type BulkRead = {
+  /** Aborted when the client goes away: then its place is free at once, or it waits no longer; if it goes on all the same, it queues again. */
+  signal?: AbortSignal;
+  /** How long it may wait, milliseconds. */
+  longestMs?: number;
+};
 
 export class BulkReads {
   readonly #atATime: number;
   readonly #burstOf: number;
   readonly #leaseMs: number;
+  readonly #lookMs: number;
   readonly #now: () => number;
   /** Reads that are under way, and until when each counts. */
   readonly #running = new Map<symbol, number>();
@@ -33,7 +43,7 @@ export class BulkReads {
   /**
    * @param now milliseconds since the epoch
    * @param burst how many follow each other before everybody else has a turn
-   * @param leaseMs what takes longer no longer counts: others begin beside it
+   * @param leaseMs what takes longer without saying that it goes on no longer counts: others begin beside it
    */
   constructor(
     atATime = AT_A_TIME,
@@ -41,6 +51,7 @@ export class BulkReads {
     { burst = BURST, leaseMs = LEASE_MS }: { burst?: number; leaseMs?: number } = {},
   ) {
     this.#leaseMs = leaseMs;
+    this.#lookMs = Math.min(LOOK_MS, leaseMs);
     this.#atATime = atATime;
     this.#burstOf = burst;
     this.#now = now;
@@ -49,35 +60,92 @@ export class BulkReads {
   /**
    * Runs a read when it is its client's turn.
    * @param client for whom
-   * @example await bulkReads.run(context.client ?? '', () => cache.read(id, context))
+   * @param read gets what says that it goes on
+   * @throws ApiError `overloaded` where it would wait for longer than it may
+   * @example await bulkReads.run(client, () => cache.read(id, context), { signal: context.signal })
    */
-  async run<T>(client: string, read: () => Promise<T>): Promise<T> {
-    const lease = await this.#turn(client);
-    try {
-      return await read();
-    } finally {
+  async run<T>(
+    client: string,
+    read: (renew: () => void) => Promise<T>,
+    { signal, longestMs = Number.POSITIVE_INFINITY }: BulkRead = {},
+  ): Promise<T> {
+    const lease = await this.#turn(client, { signal, longestMs });
+    let isOver = false;
+    const renew = () => {
+      if (!isOver) this.#running.set(lease, this.#now() + this.#leaseMs);
+    };
+    const end = () => {
+      isOver = true;
       this.#running.delete(lease);
+    };
+    const leave = () => {
+      end();
+      this.#serveOthers();
+    };
+    renew();
+    signal?.addEventListener('abort', leave);
+    try {
+      return await read(renew);
+    } finally {
+      signal?.removeEventListener('abort', leave);
+      end();
       this.#serve();
     }
   }
 
-  async #turn(client: string): Promise<symbol> {
+  async #turn(
+    client: string,
+    { signal, longestMs }: { signal: AbortSignal | undefined; longestMs: number },
+  ): Promise<symbol> {
     const turn = Promise.withResolvers<symbol>();
-    const waiter: Waiter = { resolve: turn.resolve, isQueued: false, saidAt: 0 };
-    let timer: ReturnType<typeof setTimeout>;
+    let given: symbol | undefined;
+    const resolve = (lease: symbol) => {
+      given = lease;
+      turn.resolve(lease);
+    };
+    const waiter: Waiter = { resolve, isQueued: false, saidAt: 0 };
+    const since = this.#now();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const look = () => {
-      timer = setTimeout(look, LOOK_MS);
       waiter.saidAt = this.#now();
+      if (waiter.saidAt - since > longestMs) {
+        turn.reject(tooLong());
+        return;
+      }
+      timer = setTimeout(look, this.#lookMs);
       if (!waiter.isQueued) this.#enqueue(client, waiter);
       this.#serve();
     };
+    const leave = () => {
+      this.#remove(client, waiter);
+      // Its turn may have come, and it does not begin any more.
+      if (given !== undefined) this.#running.delete(given);
+      this.#serveOthers();
+    };
+    signal?.addEventListener('abort', leave);
     look();
     try {
       return await turn.promise;
     } finally {
       // The one that is set now.
-      clearTimeout(timer!);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', leave);
+      this.#remove(client, waiter);
     }
+  }
+
+  #remove(client: string, waiter: Waiter): void {
+    waiter.isQueued = false;
+    const left = this.#waiting.get(client)?.filter((other) => other !== waiter) ?? [];
+    if (left.length > 0) this.#waiting.set(client, left);
+    else this.#waiting.delete(client);
+  }
+
+  /** Timers of a request whose client has left are silent: none of its own is to end a pause. That it has left came from a socket, after all else. */
+  #serveOthers(): void {
+    this.#pausesUntil = Number.NEGATIVE_INFINITY;
+    this.#burst = 0;
+    this.#serve();
   }
 
   #enqueue(client: string, waiter: Waiter): void {
@@ -103,14 +171,14 @@ export class BulkReads {
       this.#waiting.delete(client);
       if (waiting.length > 0) this.#waiting.set(client, waiting);
       if (waiter === undefined) continue;
-      if (now - waiter.saidAt > 4 * LOOK_MS) {
+      if (now - waiter.saidAt > 4 * this.#lookMs) {
         // It queues again when it looks next, if it was only late.
         waiter.isQueued = false;
         continue;
       }
       this.#burst += 1;
       const lease = Symbol();
-      this.#running.set(lease, now + this.#leaseMs);
+      this.#running.set(lease, now + this.#lookMs);
       waiter.resolve(lease);
     }
   }
@@ -123,7 +191,7 @@ export class BulkReads {
       this.#resume();
       return;
     }
-    this.#pausesUntil = now + LOOK_MS;
+    this.#pausesUntil = now + this.#lookMs;
     setTimeout(() => this.#resume());
   }
 
@@ -133,6 +201,11 @@ export class BulkReads {
     this.#burst = 0;
     this.#serve();
   }
+}
+
+function tooLong(): ApiError {
+  const detail = 'Other large requests are being read: try again, or send a smaller one.';
+  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
 }
 
 /** Of this isolate, for requests: Durable Objects may not wait for one another so. */
@@ -145,7 +218,7 @@ export const bulkReads = new BulkReads();
 export const resultReads = new BulkReads(4, Date.now, { burst: 1, leaseMs: 100 });
 
 /**
- * Long bodies in which somebody looks for what they cost, in pieces with pauses: one at a time, clients by turns. What was stopped in
- * its midst is over after a second.
+ * Long bodies in which somebody looks for what they cost, in pieces with pauses: one at a time, clients by turns. Each says at every
+ * step that it goes on, so that what was stopped in its midst is over soon.
  */
-export const bodyLooks = new BulkReads(1, Date.now, { burst: 1 });
+export const bodyLooks = new BulkReads(1, Date.now, { burst: 1, leaseMs: 100 });

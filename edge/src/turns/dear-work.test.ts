@@ -156,14 +156,41 @@ describe('dear pieces of work', () => {
     expect(work.waiting).toBe(8);
   });
 
-  it('are followed by a pause no longer than four times their claim and a little', async () => {
+  it('are followed by a pause as long, however little they claim', async () => {
     const { ask, done, next, clock } = workAt();
-    // What others did meanwhile counts for it.
     ask('a', 900, { name: 'first', claims: 30 });
     ask('b', 0, { name: 'second', claims: 30 });
     await settled();
     while (await next());
-    expect([done, clock.now]).toEqual([['first', 'second'], 1000 + 900 + 4 * 30 + 50 + 1]);
+    expect([done, clock.now]).toEqual([['first', 'second'], 1000 + 2 * 900 + 1]);
+  });
+
+  it('that are several in one turn are followed by a pause no longer than four times their claim and a little', async () => {
+    const { ask, done, next, clock } = workAt();
+    ask('a', 0, { name: 'first' });
+    for (let n = 0; n < 6; n++) ask('flood', 0, { name: 'at once', claims: 20 });
+    // What others did meanwhile counts for them.
+    for (let n = 0; n < 2; n++) ask('flood', 450, { name: 'cheap', claims: 10 });
+    await settled();
+    done.length = 0;
+    while (await next());
+    expect(done).toEqual(['at once', 'cheap', 'cheap']);
+    expect(clock.now).toBe(1000 + 1 + 1 + 900 + 4 * 20 + 50);
+  });
+
+  it('that take longer than a pause may be are taken from what their client does at once', async () => {
+    const { ask, done, next } = workAt();
+    ask('long', 3000, { name: 'long', claims: 30 });
+    await settled();
+    while (await next());
+    done.length = 0;
+    ask('another', 0, { name: 'dear' });
+    ask('long', 0, { name: 'cheap', claims: 20 });
+    ask('light', 0, { name: 'light', claims: 20 });
+    await settled();
+    expect(done.toSorted()).toEqual(['dear', 'light']);
+    while (await next());
+    expect(done).toContain('cheap');
   });
 
   it('of a client that has too many waiting are refused, and nobody else’s', async () => {

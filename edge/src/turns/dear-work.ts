@@ -18,7 +18,7 @@ const TINY_MS = 0.2;
 const LONGEST_WAIT_MS = 20_000;
 /** A clock that leaps, or others' work, may make a piece seem longer than it was: nobody waits for longer than this after one. */
 const LONGEST_PAUSE_MS = 1000;
-/** What a piece takes at most, as far as anybody believes the clock: so many times its claim, and so many milliseconds more. */
+/** What cheap pieces of one turn take at most, as far as anybody believes the clock: so many times their claim, and so many milliseconds more. */
 const [MOST_TIMES, MOST_MORE_MS] = [4, 50];
 /** How often who waits looks by itself, and how late a piece may begin when its turn has come. */
 const LOOK_MS = 250;
@@ -94,7 +94,7 @@ export class DearWork {
     const piece = await this.#waitFor(client, ms, { ...turn, longestMs });
     if (piece.rests) return;
     piece.rests = true;
-    turn.waitUntil(this.#rest(piece));
+    turn.waitUntil(this.#rest(piece, client));
   }
 
   /** Pieces that wait for their turn. */
@@ -216,15 +216,20 @@ export class DearWork {
   }
 
   /** Leaves time to everybody else once a piece is done, and then to the next. */
-  async #rest(piece: Piece): Promise<void> {
+  async #rest(piece: Piece, client: string): Promise<void> {
     const begun = this.#now();
     piece.until = begun + 2 * Math.min(piece.ms, LONGEST_PAUSE_MS) + LOOK_MS;
     // Nothing comes between its beginning and its end: when this has passed, it is done, and the clock has moved.
     await this.#pause(1);
     const passed = this.#now() - begun;
-    // What others did before this came to be looked at is not its own.
-    const most = Math.min(MOST_TIMES * piece.ms + MOST_MORE_MS, LONGEST_PAUSE_MS);
+    const claimed = MOST_TIMES * piece.ms + MOST_MORE_MS;
+    // A piece that was alone may be longer than it claims. What others did before several came to be looked at is not theirs.
+    const most = piece.count === 1 ? LONGEST_PAUSE_MS : Math.min(claimed, LONGEST_PAUSE_MS);
     const took = passed > 1 ? Math.min(passed, most) : 0;
+    // Nobody waits for the rest of it but its client.
+    if (piece.count === 1 && passed > took + 1 && !isUnnamed(client)) {
+      this.#allowances.charge(client, Math.min(passed - took, LONGEST_PAUSE_MS));
+    }
     this.#averageMs += (took / piece.count - this.#averageMs) / AVERAGED;
     if (took > 0) {
       // Whoever looks takes it for over only when it is.

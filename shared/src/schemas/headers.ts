@@ -34,7 +34,7 @@ export const CommonHeaders = z.object(common);
 const contentEncoding = {
   'content-encoding': described(
     z.optional(z.string()),
-    'How the body is compressed: `gzip`, `deflate`, `br` or `zstd`. Limits hold after inflation.',
+    'How the body is compressed: `gzip`, `deflate` or `zstd`. Limits hold after inflation.',
     'gzip',
   ),
 };
@@ -201,7 +201,7 @@ export const ReplyHeaders = z.object({
   'accept-encoding': described(
     z.string(),
     'The content codings that requests may have.',
-    'gzip, deflate, br, zstd',
+    'gzip, deflate, zstd',
   ),
   ratelimit: described(
     z.string(),

@@ -155,7 +155,8 @@ async function toMessages(
       return [{ role: 'tool', ...contentOf(item.output, `${field}.output`) }];
     case 'item_reference': {
       // Hundreds at once would keep the isolate from everybody else.
-      const text = await bulkReads.run(context.client ?? '', () => replies.find(item.id, context));
+      const { client = '', signal } = context;
+      const text = await bulkReads.run(client, () => replies.find(item.id, context), { signal });
       if (text !== null) return [{ role: 'assistant', text, images: [] }];
       const detail = `${field}.id: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
       throw new ApiError('unsupported-parameter', detail, { field: `${field}.id` });

@@ -114,11 +114,13 @@ async function knownOf(
     const id = await imageIdIn(image);
     if (id === null) return null;
     const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
-    return await bulkReads.run(context.client ?? '', async () => {
+    const { client = '', signal } = context;
+    const isKnown = async () => {
       // Whoever has gone, or has waited for long, needs no number.
-      if (context.signal.aborted || deps.now() > context.deadlineAt) return null;
+      if (signal.aborted || deps.now() > context.deadlineAt) return null;
       return (await cache.lookup(embeddingId, context)).kind !== 'miss';
-    });
+    };
+    return await bulkReads.run(client, isKnown, { signal });
   });
   return (await Promise.all(known)).filter((isKnown) => isKnown !== null);
 }
