@@ -222,5 +222,6 @@ it('says every few seconds that a place is needed, while something is uploaded, 
   withLivingPlace(renew, () => new Promise(() => {}));
   vi.advanceTimersByTime(2 * HOUR_MS);
   expect(renewals).toBe(3 + HOUR_MS / RENEWAL_MS - 1);
-  expect(vi.getTimerCount()).toBe(0);
+  vi.advanceTimersByTime(2 * HOUR_MS);
+  expect(renewals).toBe(3 + HOUR_MS / RENEWAL_MS - 1);
 });
