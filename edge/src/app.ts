@@ -110,7 +110,11 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   }
   addJobRoutes(app, deps);
   app.notFound((c) => errorResponse(c, new ApiError('not-found', nothingAt(c.req.path))));
-  app.onError((thrown, c) => problemReply(c, fullStorage(thrown) ?? ApiError.from(thrown)));
+  app.onError((thrown, c) => {
+    // Nobody hears of it, and it is no fault.
+    if (c.req.raw.signal.aborted && isAbort(thrown)) return errorResponse(c, ApiError.from(thrown));
+    return problemReply(c, fullStorage(thrown) ?? ApiError.from(thrown));
+  });
   return app;
 }
 
@@ -156,7 +160,7 @@ async function once(
       handle: async (request) => {
         c.req.raw = request;
         if (!isSlow(route)) {
-          place.take();
+          place.takeAnyway();
           c.set('work', place);
         }
         return await handler(c, deps);
@@ -170,6 +174,8 @@ async function once(
     throw thrown;
   }
 }
+
+const isAbort = (thrown: Error): boolean => thrown.name === 'AbortError';
 
 function unreadableAddress(): ApiError {
   const detail =

@@ -36,6 +36,18 @@ describe('places', () => {
     using _other = work.take();
   });
 
+  it('of a request that goes on without its client are taken until its end', () => {
+    const work = new WorkInHand(1);
+    const client = new AbortController();
+    const place = work.take(client.signal);
+    place.leave();
+    place.takeAnyway();
+    client.abort();
+    expect(() => work.take()).toThrow('try again');
+    place.leave();
+    using _other = work.take();
+  });
+
   it('of one client alone are half of all, and a third of all where there are two', () => {
     const work = new WorkInHand(12);
     const most = (client: string) => {

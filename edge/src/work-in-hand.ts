@@ -59,7 +59,7 @@ export class WorkInHand {
 /** Taken while a request computes, or waits for what this service stores. */
 export class WorkPlace {
   readonly #work: WorkInHand;
-  readonly #signal: AbortSignal | undefined;
+  #signal: AbortSignal | undefined;
   #client: string | undefined;
   #place: Place | undefined;
   #isOver = false;
@@ -75,9 +75,15 @@ export class WorkPlace {
   take(): void {
     // What is still under way for a request that has its reply, such as one that is too late, is nobody's.
     if (this.#isOver || this.#place !== undefined) return;
-    // One that goes on without its client, as the first with an Idempotency-Key does, has a place all the same.
+    // What is still done for a client that has left counts all the same.
     const signal = this.#signal?.aborted ? undefined : this.#signal;
     this.#place = this.#work.add({ client: this.#client, signal });
+  }
+
+  /** Takes it for one that goes on without its client, as the first with an Idempotency-Key does. @throws as `take` */
+  takeAnyway(): void {
+    this.#signal = undefined;
+    this.take();
   }
 
   /**

@@ -58,6 +58,7 @@ export class PredictionCreator {
     // It may be one that there was not enough left for.
     const refused = await repeated.admitted;
     if (refused !== undefined) return { problem: refused.toProblem() };
+    if (waiting === null) repeated.hold();
     await isOver;
     if (!repeated.isStored && !repeated.hasEnded) predictions.store(repeated);
     return { value: repeated.prediction };
@@ -76,7 +77,10 @@ export class PredictionCreator {
     const account = deps.limiter.open({ ...order.sender, waitUntil });
     storage.prepare();
     const run = this.#newRun(order, bytes);
-    if (waiting === null) predictions.store(run);
+    if (waiting === null) {
+      run.hold();
+      predictions.store(run);
+    }
     runs.add(run);
     const isOver = waiting === null ? null : run.wait(waiting);
     run.admitted = this.#admit(run, order, account);

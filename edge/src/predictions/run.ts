@@ -26,6 +26,8 @@ export class Run {
   isStored = false;
   /** Requests that got it, of people who may not know of each other. */
   #sharers = 1;
+  /** Requests that have its id and do not wait for it: they read it when they like. */
+  #holders = 0;
   /** The parts of its text so far. */
   readonly deltas: string[] = [];
   readonly #controller = new AbortController();
@@ -80,6 +82,11 @@ export class Run {
     this.#sharers++;
   }
 
+  /** A request has its id, and does not wait: it goes on when others leave who did. */
+  hold(): void {
+    this.#holders++;
+  }
+
   /** Unless another waits for it, or reads it. */
   cancel(): void {
     const isWanted = this.#waiters.size > 0 || this.#readers > 0;
@@ -121,7 +128,10 @@ export class Run {
     if (this.hasEnded) return;
     this.stay();
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
+    const timer = setTimeout(() => {
+      this.hold();
+      resolve();
+    }, ms);
     this.#waiters.set(waiter, resolve);
     await promise;
     clearTimeout(timer);
@@ -133,7 +143,7 @@ export class Run {
     if (resolve === undefined) return;
     this.#waiters.delete(waiter);
     resolve();
-    this.#left();
+    this.#left(0);
   }
 
   /**
@@ -154,12 +164,15 @@ export class Run {
       }
     } finally {
       this.#readers--;
-      this.#left();
+      // One of those who have its id.
+      this.#left(1);
     }
   }
 
-  #left(): void {
-    if (this.#readers > 0 || this.#waiters.size > 0 || this.hasEnded) return;
+  /** @param holders that whoever has left was himself */
+  #left(holders: number): void {
+    const isWanted = this.#readers > 0 || this.#waiters.size > 0 || this.#holders > holders;
+    if (isWanted || this.hasEnded) return;
     this.stay();
     this.#abandoned = setTimeout(() => this.end({ status: 'canceled' }), ABANDONED_MS);
   }

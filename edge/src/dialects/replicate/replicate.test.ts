@@ -333,6 +333,30 @@ describe('a prediction', () => {
     expect((await get(other.urls.get)).body.status).toBe('canceled');
   });
 
+  it('goes on when somebody leaves who sent it again, and waited', async () => {
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const body = JSON.stringify({ input: { image: dataUrl() } });
+    const first = (await (
+      await request(`${BASE}/predictions`, { method: 'POST', body })
+    ).json()) as Prediction;
+    await edge.gpu.untilReceived(1);
+    const leaving = new AbortController();
+    const waiting = request(`${BASE}/predictions`, {
+      method: 'POST',
+      body,
+      headers: { prefer: 'wait' },
+      signal: leaving.signal,
+    });
+    await scheduler.wait(50);
+    leaving.abort();
+    expect(await (await waiting).json()).toMatchObject({ id: first.id });
+    // Longer than one that is abandoned goes on.
+    await scheduler.wait(1200);
+    gate.resolve();
+    expect((await ended(first)).status).toBe('succeeded');
+  });
+
   it('that fails says why in a text', async () => {
     edge.gpu.script.refuse = new ApiError('invalid-image', 'image: is cut off.', {
       field: 'image',
