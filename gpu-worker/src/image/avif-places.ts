@@ -2,14 +2,14 @@
 import { metaOf } from './avif-tables.ts';
 import { childOf, type Range, viewOf } from './containers.ts';
 
-/** What of an item is in the file. `bytes`: by the table, which may name more than there are. */
-export type Place = { ranges: Range[]; bytes: number };
+/** What of an item is in the file. `bytes`: by the table, which may name more than there are; `isWhole`: whether all of them are there. */
+export type Place = { ranges: Range[]; bytes: number; isWhole: boolean };
 
 /**
  * By the table of their places (`iloc`, ISO/IEC 14496-12, 8.11.3).
  * @returns `codedBytes`: of all items, and those to which several items refer for each, as each is decoded; those of the whole file where there
  *   is no such table, or it is cut off
- * @example placesOf(bytes).places.get(1) // { ranges: [{ from: 402, to: 1_240_402 }], bytes: 1_240_000 }
+ * @example placesOf(bytes).places.get(1) // { ranges: [{ from: 402, to: 1_240_402 }], bytes: 1_240_000, isWhole: true }
  */
 export function placesOf(bytes: Uint8Array): { places: Map<number, Place>; codedBytes: number } {
   const view = viewOf(bytes);
@@ -23,7 +23,7 @@ export function placesOf(bytes: Uint8Array): { places: Map<number, Place>; coded
     if (item === undefined) return { places, codedBytes: bytes.byteLength };
     codedBytes += item.bytes;
     // Which of two places is meant is not known.
-    if (places.has(item.id)) item.ranges = [UNKNOWN];
+    if (places.has(item.id)) Object.assign(item, { ranges: [UNKNOWN], isWhole: false });
     places.set(item.id, item);
   }
   return { places, codedBytes };
@@ -66,18 +66,21 @@ function* placesIn(
     const rangeBytes = indexBytes + offsetBytes + lengthBytes;
     const end = at + 2 + count * rangeBytes;
     if (end > to) return yield undefined;
-    const place: Place & { id: number } = { id, ranges: [], bytes: 0 };
+    const place: Place & { id: number } = { id, ranges: [], bytes: 0, isWhole: true };
     // Ranges that need no bytes in the table are the same, however many.
     if (rangeBytes === 0) place.bytes = count * view.byteLength;
     for (let i = 0; i < count && rangeBytes > 0; i++) {
       const range = at + 2 + i * rangeBytes + indexBytes;
-      const start = Math.min(base + number(range, offsetBytes), view.byteLength);
+      const first = base + number(range, offsetBytes);
+      const start = Math.min(first, view.byteLength);
+      const given = number(range + offsetBytes, lengthBytes);
       // Without a length it is all that follows.
-      const length = number(range + offsetBytes, lengthBytes) || view.byteLength;
+      const length = given || view.byteLength;
+      if (first + given > view.byteLength) place.isWhole = false;
       place.ranges.push({ from: start, to: Math.min(start + length, view.byteLength) });
       place.bytes += length;
     }
-    if (method >= IN_ITEM) place.ranges = [UNKNOWN];
+    if (method >= IN_ITEM) Object.assign(place, { ranges: [UNKNOWN], isWhole: false });
     yield place;
     at = end;
   }

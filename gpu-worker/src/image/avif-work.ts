@@ -23,9 +23,10 @@ const TRANSFORMS = 3;
 /** An image that comes into sight step by step begins with a coarse one. */
 const LAYERS = 2;
 
-/** Of one item. `pixels`: where alpha of the same size counts for nothing; `whole`: with all alpha. */
-type Cost = { pixels: number; whole: number; largest: number; bytes: number };
-const BEYOND: Cost = { pixels: ENDLESS, whole: ENDLESS, largest: ENDLESS, bytes: 0 };
+/** Of one item. `frame`: what its frame may have, whatever the size that it says: it is compared when it is decoded. `pixels`: where alpha of the same size counts for nothing; `whole`: with all alpha. */
+type Cost = { pixels: number; whole: number; largest: number; bytes: number; frame: number };
+const NOTHING: Cost = { pixels: 0, whole: 0, largest: 0, bytes: 0, frame: 0 };
+const BEYOND: Cost = { pixels: ENDLESS, whole: ENDLESS, largest: ENDLESS, bytes: 0, frame: 0 };
 
 /**
  * Decoders decode each part of a grid anew, however often it is used and however little of it is seen, with its alpha, which has a size of its own.
@@ -43,7 +44,7 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
     const known = costs.get(id);
     if (known !== undefined) return known;
     const item = items.get(id);
-    if (item === undefined) return { pixels: 0, whole: 0, largest: 0, bytes: 0 };
+    if (item === undefined) return NOTHING;
     if (depth > DEPTH) return BEYOND;
     // Found again before it is known, it is made of itself.
     costs.set(id, BEYOND);
@@ -58,7 +59,7 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
     let [largest, made, coded] = [count > 1 ? frameArea : area, 0, place?.bytes ?? 0];
     for (const part of parts) {
       const cost = costOf(part, depth + 1);
-      made += cost.pixels;
+      made += Math.max(cost.pixels, cost.frame);
       coded += cost.bytes;
       largest = Math.max(largest, cost.largest);
     }
@@ -71,7 +72,9 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
       largest = Math.max(largest, cost.largest);
     }
     // That of the same size is in the limits of images.
-    const cost = { pixels: Math.max(color, alpha), whole: color + alpha, largest, bytes: coded };
+    const pixels = Math.max(color, alpha);
+    const frame = isDerived ? 0 : frameArea;
+    const cost = { pixels, whole: color + alpha, largest, bytes: coded, frame };
     costs.set(id, cost);
     return cost;
   };

@@ -24,7 +24,8 @@ const MOST_ITEMS = 2 ** 16 - 1;
 
 /**
  * Neither sequences, thumbnails, depth nor metadata are in it: nothing of EXIF decides pixels, as an AVIF turns by properties of its own.
- * @throws ApiError `invalid-image` for a sequence without a still image, and where items are in the same bytes over and over;
+ * @throws ApiError `invalid-image` for a sequence without a still image, where one of the items is not there as a whole, and where
+ *   they are in the same bytes over and over;
  *   `image-too-large` for too many items or properties
  */
 export function stillAvif(bytes: Uint8Array): Uint8Array {
@@ -95,6 +96,11 @@ function associationsByItem(view: DataView, meta: Range): Map<number, Associatio
   return ofItem;
 }
 
+function cutOff(): ApiError {
+  const detail = 'The image is damaged or cut off: its pixels cannot be decoded.';
+  return new ApiError('invalid-image', detail, { field: 'image' });
+}
+
 function tooMuch(what: string, limit: number): ApiError {
   const detail = `The AVIF has more than ${limit} ${what}. Save it anew: \`magick FILE image.png\`.`;
   return new ApiError('image-too-large', detail, { field: 'image', limit });
@@ -129,18 +135,19 @@ function contentsOf(bytes: Uint8Array): (place: Place | undefined) => Uint8Array
   const known = new Map<string, Uint8Array>();
   let left = 2 * bytes.byteLength;
   return (place) => {
-    const ranges = place?.ranges ?? [];
+    const { ranges, isWhole } = place ?? { ranges: [], isWhole: true };
+    // Of an image that comes into sight step by step the rest may be missing, and the decoder would show the first step.
+    if (!isWhole) throw cutOff();
     const key = ranges.map(({ from, to }) => `${from}-${to}`).join();
     const before = known.get(key);
     if (before !== undefined) return before;
-    const inFile = ranges.filter(({ to }) => to <= bytes.byteLength);
-    for (const { from, to } of inFile) left -= to - from;
+    for (const { from, to } of ranges) left -= to - from;
     if (left < 0) {
       const detail =
         'The items of the AVIF are in the same bytes of the file over and over. Save it anew: `magick FILE image.png`.';
       throw new ApiError('invalid-image', detail, { field: 'image' });
     }
-    const content = Buffer.concat(inFile.map(({ from, to }) => bytes.subarray(from, to)));
+    const content = Buffer.concat(ranges.map(({ from, to }) => bytes.subarray(from, to)));
     known.set(key, content);
     return content;
   };
