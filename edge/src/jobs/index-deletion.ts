@@ -20,6 +20,8 @@ export async function closeEnded(
   jobs: Jobs,
   isTaken: () => boolean,
 ): Promise<void> {
+  // Without a binding nobody knows which there are.
+  if (jobs === undefined) return;
   const open = table.open();
   // One place is needed, and each that is asked is woken.
   for (let from = 0; isTaken() && from < open.length; from += ASKED_TOGETHER) {
@@ -60,11 +62,15 @@ export async function deletePlaces(
   bucket: () => R2Bucket,
   owner: string,
 ): Promise<void> {
-  for (const id of table.undecided(Date.now(), MAX_TOGETHER)) {
-    // Later than the others, whatever comes of it: one that cannot be asked holds up none.
+  for (const id of jobs === undefined ? [] : table.undecided(Date.now(), MAX_TOGETHER)) {
     table.expectLater(id, Date.now() + RETRY_MS);
-    if (await snapshotOf(jobs, id)) table.noteCreation(id);
-    else table.abandon(id, Date.now());
+    try {
+      if (await snapshotOf(jobs, id)) table.noteCreation(id);
+      else table.abandon(id, Date.now());
+    } catch (thrown) {
+      // One that cannot be asked holds up none.
+      logError('creation of a job', { request_id: owner, cause: String(thrown) });
+    }
   }
   const silent = table.silent(Date.now(), MAX_TOGETHER);
   if (silent.length === 0) return;

@@ -6,6 +6,7 @@ import type { Env } from '../platform.ts';
 import { valueFrom } from '../predictions/contract.ts';
 import { createJob } from '../testing/jobs.ts';
 import { inputKey } from './contract.ts';
+import { JobBase } from './job.ts';
 import type { JobIndex } from './job-index.ts';
 import {
   CREATION_MS,
@@ -107,6 +108,22 @@ it('leaves a job whose creation is under way, and forgets one that was never cre
       storage.sql.exec('SELECT silent_at, created_by FROM jobs').toArray(),
     ),
   ).toEqual([{ silent_at: null, created_by: null }]);
+});
+
+it('deletes others where one job cannot be asked', async () => {
+  const asked = await createJob([{ image: { url: 'https://images.example.org/a.png' } }]);
+  for (const id of [asked.id, 'never']) {
+    valueFrom(await addJob(id));
+    await index.hasJob(id);
+  }
+  const fails = vi.spyOn(JobBase.prototype, 'snapshot').mockRejectedValue(new Error('staged'));
+  try {
+    later(2.1 * CREATION_MS);
+    await runDurableObjectAlarm(index);
+  } finally {
+    fails.mockRestore();
+  }
+  expect(await rows()).toEqual([asked.id]);
 });
 
 it('counts jobs out whose creation broke off where all places are taken', async () => {

@@ -64,8 +64,10 @@ export async function listJobs(
     oldestFirst: false,
   };
   if (!mayList(c, deps)) return { entries: [], hasMore: false };
-  for (;;) {
+  for (let isFurther = false; ; isFurther = true) {
     const found = await owner.index.listJobs(kind, page);
+    // That from which it was to go on has just gone.
+    if (found === null && isFurther) return { entries: [], hasMore: false };
     if (found === null) {
       throw new ApiError('invalid-request', `after: is no ${kind} of yours.`, { field: 'after' });
     }

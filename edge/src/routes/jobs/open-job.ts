@@ -71,11 +71,13 @@ async function open(
   const job = { id, kind: order.kind, createdAt, deleteAt, ...(reads && { reads }) };
   valueFrom(await owner.index.addJob(job, room));
   let input: JobInput;
+  let storedAt: number;
   try {
     input = await withLivingPlace(
       () => owner.index.renewJob(id),
       () => store({ id, inputKey }),
     );
+    storedAt = deps.now();
     // A job that is in no list would never be deleted.
     if (!(await owner.index.hasJob(id))) throw gone();
   } catch (thrown) {
@@ -84,12 +86,12 @@ async function open(
     await owner.index.removeJob(id);
     throw thrown;
   }
-  const storedAt = deps.now();
+  const foundAt = deps.now();
   try {
     const extra = { ...order.extra, [DELETE_AT]: deleteAt };
     const whole = { ...order, owner: owner.id, input, extra };
     const created = await jobAt(deps, object).create(id, whole, storedAt);
-    openingTurns.took(owner.id, deps.now() - storedAt);
+    openingTurns.took(owner.id, deps.now() - foundAt);
     return valueFrom(created);
   } catch (thrown) {
     // Its creator has no id of it, and it may be there all the same.
