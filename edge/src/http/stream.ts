@@ -73,17 +73,30 @@ export async function sentStreamOf(
   // A piece that nobody takes would be in memory until its reader leaves: `pipeTo` waits for it also where the source breaks off.
   const abort = (reason: unknown) => void writer.abort(reason).catch(() => {});
   const pieces = (await streamOf(chunks, { ...options, onBreak: abort })).getReader();
-  const send = async () => {
+  void sendAll(pieces, writer);
+  return readable;
+}
+
+/** The same bytes as a body that can be sent to another object, whatever it is now: streams of the platform cannot be piped into each other. */
+export function sendable(source: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const { readable, writable } = new IdentityTransformStream();
+  void sendAll(source.getReader(), writable.getWriter());
+  return readable;
+}
+
+/** Never throws: a reader who leaves ends the source, and a source that breaks off what is read of it. */
+async function sendAll(
+  pieces: ReadableStreamDefaultReader<Uint8Array>,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<void> {
+  try {
     for (;;) {
       const { done, value } = await pieces.read();
       if (done) return await writer.close();
       await writer.write(value);
     }
-  };
-  // A client that leaves ends it.
-  send().catch((reason: unknown) => {
-    abort(reason);
+  } catch (reason) {
+    writer.abort(reason).catch(() => {});
     pieces.cancel(reason).catch(() => {});
-  });
-  return readable;
+  }
 }

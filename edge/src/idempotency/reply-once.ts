@@ -8,6 +8,7 @@ import { parseHeaderValue } from '../http/header-value.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { longestMs } from '../http/read-stream.ts';
 import { hasFailed, lastEventOf } from '../http/sse.ts';
+import { sendable } from '../http/stream.ts';
 import type { RequestContext } from '../request-context.ts';
 import { TooSlowError, within } from '../within.ts';
 import { digestOf, digestOfUpload, hashedBody } from './body-digest.ts';
@@ -247,13 +248,10 @@ class RequestRun implements Run {
     // As without a key: that of the client is being read from the beginning.
     if (isLeftUnread(passedOn)) await drainBody(passedOn, this.#limits.ms, caller);
     giveUp();
-    const { readable, writable } = new IdentityTransformStream();
-    const source = response.body ?? new Blob([]).stream();
-    source.pipeTo(writable).catch(() => {});
     return {
       status: response.status,
       headers: [...response.headers],
-      body: readable,
+      body: sendable(response.body ?? new Blob([]).stream()),
       lastEvent: lastEventOf(response, ended()),
       subject: async () => ({ images: images(), named: named() }),
       isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),

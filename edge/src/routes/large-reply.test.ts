@@ -212,3 +212,16 @@ it('the content of a file counts by what was read ahead', async () => {
   expect(later.status).toBe(200);
   await later.body?.cancel();
 });
+
+it('a large reply comes whole with an Idempotency-Key, too, and again', async () => {
+  const edge = startEdge();
+  const key = { 'idempotency-key': crypto.randomUUID() };
+  const input = Array.from({ length: 1500 }, (_, i) => `dog ${i}`);
+  const ask = () => edge.post('/v1/embeddings', { input, model: retrieval.name }, key);
+  const first = await ask();
+  const text = await first.text();
+  expect(text.length).toBeGreaterThan(64 * KIBIBYTE);
+  const again = await ask();
+  expect(again.headers.get('idempotent-replayed')).toBe('true');
+  expect(await again.text()).toBe(text);
+});
