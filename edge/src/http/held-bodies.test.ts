@@ -337,6 +337,25 @@ describe('a reply', () => {
     for (const held of [beside, body]) held.close();
   });
 
+  it('of which a slice is being read has its pace, whenever it is looked at', async () => {
+    let time = 1_000_000;
+    const now = () => time;
+    const hold = (client: string) => holdBody(LIMIT, { client, ms: 600_000, kind: 'reply', now });
+    const reply = hold('reads slices');
+    reply.add(0, 3 * MEBIBYTE + FREE);
+    const waits = reply.during(new Promise(() => {})).catch(() => 'gave way');
+    // 16.8 KiB a second.
+    for (let step = 1; step <= 400; step++) {
+      time += 50;
+      if (step % 19 === 0) reply.add(16 * KIBIBYTE, 0);
+      const newcomer = hold('comes');
+      expect(() => newcomer.add(0, MEBIBYTE)).toThrow(overloaded);
+      newcomer.close();
+    }
+    expect(await Promise.race([waits, 'goes on'])).toBe('goes on');
+    reply.close();
+  });
+
   it.each([
     ['the slowest of the client that has most gives way', 1, 'greedy 0'],
     ['that is read slowly, and steadily, goes on', 17, 'refused'],
