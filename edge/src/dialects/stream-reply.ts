@@ -1,6 +1,7 @@
 /** The stream of a reply in a dialect's form: it begins at once, and says in its own way that it failed. */
 import { HEARTBEAT_MS, SSE, type StreamKind, settledFor, sseResponse } from '../http/sse.ts';
-import type { Reading } from '../http/waited-reader.ts';
+import { countWritten } from '../routes/count-written.ts';
+import type { WrittenReading } from '../routes/large-reply.ts';
 import type { ReplyDelta } from './write-reply.ts';
 
 /** Who refuses at once may still do so with a status; a long queue must not keep the headers back. */
@@ -16,20 +17,28 @@ export type StreamForm = {
   fail: (thrown: unknown) => string;
 };
 
+type Options = {
+  /** How long the headers wait for the first delta. */
+  refusalMs?: number;
+  /** What counts it while it is read. */
+  reading?: WrittenReading | undefined;
+};
+
 /**
- * @param options how long the headers wait for the first delta, and what counts it while it is read
  * @throws what `deltas` throws within that time
  */
 export async function streamReply(
   deltas: AsyncGenerator<ReplyDelta, void, undefined>,
   form: StreamForm,
   onCancel: () => void,
-  { refusalMs = REFUSAL_MS, reading }: { refusalMs?: number; reading?: Reading | undefined } = {},
+  { refusalMs = REFUSAL_MS, reading }: Options = {},
 ): Promise<Response> {
-  const settled = await settledFor(deltas, refusalMs).catch((thrown: unknown) => {
-    reading?.onEnd?.();
-    throw thrown;
-  });
+  const settled = await settledFor(countWritten(deltas, reading), refusalMs).catch(
+    (thrown: unknown) => {
+      reading?.onEnd?.();
+      throw thrown;
+    },
+  );
   const options = {
     format: (text: string) => text,
     formatError: form.fail,

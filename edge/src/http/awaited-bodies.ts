@@ -4,7 +4,14 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import { clientThat, isUnnamed } from '../turns/unnamed.ts';
-import { type ComingBody, gaveWay, RETRY_AFTER_S, slowestOf, UPLOADS } from './slow-bodies.ts';
+import {
+  type ComingBody,
+  gaveWay,
+  givingWay,
+  RETRY_AFTER_S,
+  SLOW,
+  UPLOADS,
+} from './slow-bodies.ts';
 
 const MOST = 1024;
 /** Of replies: each has timers and readers, and as many free bytes. */
@@ -66,7 +73,7 @@ export class AwaitedBodies<Body extends ComingBody> {
   }
 
   #makeRoom(bodies: readonly Body[], now: number): boolean {
-    const [slowest] = slowestOf(bodies, now);
+    const [slowest] = givingWay(bodies, now, SLOW, () => 1);
     if (slowest === undefined) return false;
     this.leave(slowest);
     this.#onGiveWay(slowest);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type HeldBody, holdBody } from './held-bodies.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -278,7 +278,7 @@ describe('a reply', () => {
       passes(6);
       const body = newcomer(of === 'of another' ? undefined : of);
       passes(1);
-      body.add(MEBIBYTE);
+      body.add(2 * MEBIBYTE);
       expect(await waits).toBe('overloaded');
       // What is made of it meanwhile counts no more.
       reply.add(0, 4 * MEBIBYTE);
@@ -294,7 +294,7 @@ describe('a reply', () => {
     const { reply, waits, passes, newcomer } = sent(4 * MEBIBYTE, undefined, kind);
     passes(20, perSecond);
     const other = newcomer();
-    expect(() => other.add(0, MEBIBYTE)).toThrow(overloaded);
+    expect(() => other.add(0, 2 * MEBIBYTE)).toThrow(overloaded);
     expect(await Promise.race([waits, 'goes on'])).toBe('goes on');
     for (const held of [reply, other]) held.close();
   });
@@ -305,7 +305,7 @@ describe('a reply', () => {
     expect(await waits).toBe('read');
     passes(20);
     const body = newcomer();
-    expect(() => body.add(MEBIBYTE)).toThrow(overloaded);
+    expect(() => body.add(2 * MEBIBYTE)).toThrow(overloaded);
     for (const held of [reply, body]) held.close();
   });
 
@@ -317,9 +317,78 @@ describe('a reply', () => {
     passes(6);
     const body = newcomer();
     passes(1);
-    body.add(MEBIBYTE);
+    body.add(2 * MEBIBYTE);
     expect(await waits).toBe('overloaded');
     for (const held of [reply, body]) held.close();
+  });
+
+  it('that was alone may have more than replies have, which keeps no body out', () => {
+    const reply = (client: string) => holdBody(LIMIT, { client, ms: 30_000, kind: 'reply' });
+    const [large, other, body, late] = [reply('large'), reply('other'), open(), open()];
+    large.add(0, 8 * MEBIBYTE);
+    body.add(MEBIBYTE);
+    expect(() => late.add(MEBIBYTE)).toThrow(overloaded);
+    late.close();
+    expect(() => other.add(0, MEBIBYTE)).toThrow(overloaded);
+    for (const held of [large, other]) held.close();
+    // Beside a body, none has more.
+    const beside = reply('beside');
+    expect(() => beside.add(0, 3 * MEBIBYTE + 2 * FREE)).toThrow(overloaded);
+    for (const held of [beside, body]) held.close();
+  });
+
+  it('of which a slice is being read has its pace, whenever it is looked at', async () => {
+    let time = 1_000_000;
+    const now = () => time;
+    const hold = (client: string) => holdBody(LIMIT, { client, ms: 600_000, kind: 'reply', now });
+    const reply = hold('reads slices');
+    reply.add(0, 3 * MEBIBYTE + FREE);
+    const waits = reply.during(new Promise(() => {})).catch(() => 'gave way');
+    // 16.8 KiB a second.
+    for (let step = 1; step <= 400; step++) {
+      time += 50;
+      if (step % 19 === 0) reply.add(16 * KIBIBYTE, 0);
+      const newcomer = hold('comes');
+      expect(() => newcomer.add(0, MEBIBYTE)).toThrow(overloaded);
+      newcomer.close();
+    }
+    expect(await Promise.race([waits, 'goes on'])).toBe('goes on');
+    reply.close();
+  });
+
+  it.each([
+    ['the slowest of the client that has most gives way', 1, 'greedy 0'],
+    ['that is read slowly, and steadily, goes on', 17, 'refused'],
+  ])('of several: %s', async (_, greedyKib, ends) => {
+    let time = 1_000_000;
+    const now = () => time;
+    const ended: string[] = [];
+    const hold = (name: string, client: string, bytes: number) => {
+      const reply = holdBody(LIMIT, { client, ms: 600_000, kind: 'reply', now });
+      reply.begin();
+      reply.add(0, bytes + FREE);
+      void reply.during(new Promise(() => {})).catch(() => ended.push(name));
+      return reply;
+    };
+    const honest = hold('honest', `reads ${++clients}`, MEBIBYTE);
+    const greedy = `greedy ${++clients}`;
+    const many = [0, 1].map((n) => hold(`greedy ${n}`, greedy, MEBIBYTE));
+    const newcomer = holdBody(LIMIT, { client: `${++clients}`, ms: 30_000, kind: 'reply', now });
+    // Where any stands still, it is the honest one that does most.
+    for (let second = 1; second <= 60; second++) {
+      time += 1000;
+      honest.add(greedyKib > 16 ? 17 * KIBIBYTE : 0, 0);
+      for (const [n, reply] of many.entries()) reply.add(greedyKib * KIBIBYTE + n, 0);
+    }
+    time += 900;
+    try {
+      newcomer.add(0, MEBIBYTE);
+    } catch (thrown) {
+      expect(thrown).toEqual(overloaded);
+      ended.push('refused');
+    }
+    await vi.waitFor(() => expect(ended.join()).toBe(ends));
+    for (const held of [honest, ...many, newcomer]) held.close();
   });
 
   it('leaves bodies a quarter of the memory, however many there are', () => {

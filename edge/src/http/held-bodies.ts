@@ -9,12 +9,12 @@ import { RecentPace } from './recent-pace.ts';
 import {
   type ComingBody,
   gaveWay,
+  givingWay,
   type Kind,
   REPLIES,
   RETRY_AFTER_S,
   SLOW,
   STILL,
-  slowestOf,
   UPLOADS,
 } from './slow-bodies.ts';
 
@@ -107,16 +107,12 @@ export function holdBody(
       share.bytes += held;
       if (share.bytes <= 0 || held === 0 || share.isOver) return;
       shares.add(share);
-      if (
-        !isUnnamed(client) &&
-        !fits(share, limit / 2, now(), (other) => other.client === client)
-      ) {
+      const own = sharingWith(share, now()).filter((other) => other.client === client);
+      if (!isUnnamed(client) && own.length > 0 && !hasRoom(share, own, now(), limit / 2)) {
         const detail = `${clientThat(client, 'has')} other large bodies under way: wait for their replies, and read them.`;
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
       }
-      const isReply = (other: Share) => other.kind === 'reply';
-      const hasRoom = kind !== 'reply' || fits(share, limit * REPLIES, now(), isReply);
-      if (hasRoom && fits(share, limit, now())) return;
+      if (fits(share, limit, now())) return;
       const detail = 'Other large bodies are being read: try again, or send a smaller image.';
       throw new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
     },
@@ -146,27 +142,24 @@ export function holdBody(
   };
 }
 
-/**
- * Whether there is room for one beside others, or it is alone among them; the slowest give way, where they are slow enough.
- * @param most bytes of all that are meant
- * @param isMeant of those with which it shares its memory
- */
-function fits(
-  share: Share,
-  most: number,
-  now: number,
-  isMeant: (other: Share) => boolean = () => true,
-): boolean {
+/** Whether there is room for one beside all others, or it is alone. */
+function fits(share: Share, limit: number, now: number): boolean {
+  const others = sharingWith(share, now);
+  if (others.length === 0) return true;
+  const replies = others.filter(({ kind }) => kind === 'reply');
+  if (share.kind === 'reply' && !hasRoom(share, replies, now, limit * REPLIES)) return false;
+  const rest = others.filter(({ isOver }) => !isOver);
+  return hasRoom(share, rest, now, limit, limit * REPLIES);
+}
+
+/** Those with which one shares its memory. */
+function sharingWith(share: Share, now: number): Share[] {
   const others: Share[] = [];
-  let bytes = share.bytes;
   for (const other of shares) {
     if (other.expiresAt < now) shares.delete(other);
-    else if (other !== share && isBeside(other, share) && isMeant(other)) {
-      others.push(other);
-      bytes += other.bytes;
-    }
+    else if (other !== share && isBeside(other, share)) others.push(other);
   }
-  return others.length === 0 || bytes <= most || makeRoom(share, others, bytes - most, now);
+  return others;
 }
 
 /** Uploads have memory of their own. */
@@ -175,18 +168,29 @@ function isBeside({ kind }: Share, { kind: other }: Share): boolean {
 }
 
 /**
- * @param bytes for which there has to be room
- * @returns whether there is room now
+ * Whether there is room for one beside others; the slowest give way, where they are slow enough.
+ * @param most bytes of all of them
+ * @param mostOfReplies what of the replies counts at most: one that was alone may have more, and nobody has to wait for that
  */
-function makeRoom(share: Share, others: readonly Share[], bytes: number, now: number): boolean {
-  const most = share.kind === 'reply' ? STILL : Math.min(SLOW, share.pace.at(now) / 2);
-  let room = 0;
-  const ended = slowestOf(others, now, most).filter((other) => {
-    if (room >= bytes) return false;
-    room += other.bytes;
-    return true;
-  });
-  if (room < bytes) return false;
+function hasRoom(
+  share: Share,
+  others: readonly Share[],
+  now: number,
+  most: number,
+  mostOfReplies = Number.POSITIVE_INFINITY,
+): boolean {
+  const held = { body: 0, upload: 0, reply: 0 };
+  for (const { kind, bytes } of [share, ...others]) held[kind] += bytes;
+  const isWithin = () => held.body + held.upload + Math.min(held.reply, mostOfReplies) <= most;
+  if (isWithin()) return true;
+  const pace = share.kind === 'reply' ? STILL : Math.min(SLOW, share.pace.at(now) / 2);
+  const ended: Share[] = [];
+  for (const other of givingWay(others, now, pace, ({ bytes }) => bytes)) {
+    held[other.kind] -= other.bytes;
+    ended.push(other);
+    if (isWithin()) break;
+  }
+  if (!isWithin()) return false;
   for (const other of ended) {
     remove(other);
     other.end?.(gaveWay('the memory that it took', other.kind));

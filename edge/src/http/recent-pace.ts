@@ -38,11 +38,11 @@ export class RecentPace {
     this.#recent = { ...this.#recent, at: this.#recent.at + away };
   }
 
-  /** Bytes a second. */
-  at(now: number): number {
+  /** Bytes a second. @param onItsWay bytes of which nobody knows how many have come */
+  at(now: number, onItsWay = 0): number {
     const at = this.#leftAt ?? now;
     this.#advance(at);
-    return (1000 * (this.#come - this.#before.come)) / Math.max(at - this.#before.at, 1);
+    return (1000 * (this.#come + onItsWay - this.#before.come)) / Math.max(at - this.#before.at, 1);
   }
 
   #advance(now: number): void {

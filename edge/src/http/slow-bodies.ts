@@ -1,6 +1,7 @@
 /** Which of the bodies that come, and of the replies that are read, give way where there is no room for another: so nobody keeps others out by sending just enough. */
 import { ApiError } from '@blip2/shared/errors';
 import type { RecentPace } from './recent-pace.ts';
+import { SLICE_BYTES } from './slices.ts';
 
 /** Bytes a second: a body that came more slowly in the last seconds gives way. */
 export const SLOW = 256 * 1024;
@@ -31,20 +32,51 @@ export type ComingBody = {
 };
 
 /**
- * Those that may give way, the slowest first.
+ * Those that may give way, in this order: the slowest first. Where that is a reply, one of the client whose replies have most goes in its
+ * place, the slowest of them: so nobody ends the replies of others with many of his own.
  * @param pace bytes a second, of which they have come with less
+ * @param has how much of what is short one has
  */
-export function slowestOf<Body extends ComingBody>(
-  bodies: Iterable<Body>,
+export function* givingWay<Body extends ComingBody>(
+  bodies: readonly Body[],
   now: number,
-  pace = SLOW,
+  pace: number,
+  has: (body: Body) => number,
+): Generator<Body, void, undefined> {
+  const slow = new Set(slowestOf(bodies, now, pace));
+  const held = new Map<string, number>();
+  const count = (client: string, more: number) => held.set(client, (held.get(client) ?? 0) + more);
+  for (const body of bodies) if (body.kind === 'reply') count(body.client, has(body));
+  const most = (one: Body, other: Body) =>
+    (held.get(other.client) ?? 0) > (held.get(one.client) ?? 0) ? other : one;
+  for (;;) {
+    const [slowest] = slow;
+    if (slowest === undefined) return;
+    const isReply = slowest.kind === 'reply';
+    const next = isReply ? [...slow].filter(({ kind }) => kind === 'reply').reduce(most) : slowest;
+    slow.delete(next);
+    if (isReply) count(next.client, -has(next));
+    yield next;
+  }
+}
+
+function slowestOf<Body extends ComingBody>(
+  bodies: readonly Body[],
+  now: number,
+  pace: number,
 ): Body[] {
-  return [...bodies]
-    .filter(({ end, openedAt }) => end !== undefined && now - openedAt >= COMPARED_MS)
-    .map((body) => ({ body, itsPace: body.pace.at(now) }))
-    .filter(({ itsPace }) => itsPace < pace)
-    .sort((a, b) => a.itsPace - b.itsPace)
-    .map(({ body }) => body);
+  return (
+    [...bodies]
+      .filter(({ end, openedAt }) => end !== undefined && now - openedAt >= COMPARED_MS)
+      // Of a reply a slice is being read, which counts when all of it was.
+      .map((body) => ({
+        body,
+        itsPace: body.pace.at(now, body.kind === 'reply' ? SLICE_BYTES : 0),
+      }))
+      .filter(({ itsPace }) => itsPace < pace)
+      .sort((a, b) => a.itsPace - b.itsPace)
+      .map(({ body }) => body)
+  );
 }
 
 /** @param what of it others needed */

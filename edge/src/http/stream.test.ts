@@ -51,6 +51,20 @@ describe('a stream', () => {
     },
   );
 
+  it('counts what is read of a piece before all of it was', async () => {
+    const has: number[] = [];
+    const pieces = (async function* () {
+      yield new Uint8Array(2 ** 19);
+    })();
+    const body = await sentStreamOf(pieces, 2 ** 19, {
+      whileRead: async (bytes) => void has.push(bytes),
+    });
+    const reader = body.getReader();
+    await reader.read();
+    expect(has.slice(0, 2)).toEqual([0, 2 ** 14]);
+    await reader.cancel();
+  });
+
   it('that nobody has waited for is whole', async () => {
     const pieces = (async function* () {
       for (const value of [1, 2, 3]) yield Uint8Array.of(value);

@@ -1,4 +1,5 @@
 /** A body from bytes that are made while they are read. */
+import { slicesOf } from './slices.ts';
 import { type Reading, WaitedReader } from './waited-reader.ts';
 
 export type StreamOptions = Reading & {
@@ -58,7 +59,7 @@ export async function streamOf(
 }
 
 /**
- * The same as a body of the platform: of one that breaks off nothing is left in memory.
+ * The same as a body of the platform, slice by slice where it is read slowly: of one that breaks off nothing is left in memory.
  * @param bytes of all chunks, so that its reply has a Content-Length; null where nobody knows them
  * @throws as `streamOf`
  */
@@ -72,7 +73,7 @@ export async function sentStreamOf(
   const writer = writable.getWriter();
   // A piece that nobody takes would be in memory until its reader leaves: `pipeTo` waits for it also where the source breaks off.
   const abort = (reason: unknown) => void writer.abort(reason).catch(() => {});
-  const pieces = (await streamOf(chunks, { ...options, onBreak: abort })).getReader();
+  const pieces = (await streamOf(slicesOf(chunks), { ...options, onBreak: abort })).getReader();
   void sendAll(pieces, writer);
   return readable;
 }

@@ -11,6 +11,7 @@ import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { HEARTBEAT_MS, type ServerEvent, sseResponse } from '../http/sse.ts';
 import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
+import { countWritten } from './count-written.ts';
 import { holdWritten, writtenJson } from './large-reply.ts';
 
 export type GenerateRoute = {
@@ -41,12 +42,13 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
     const { deltas, ...marked } = await beginGeneration(deps, request, context);
     const id = context.requestId;
     if (fields.isStreamed) {
-      return await sseResponse(deltas, {
+      const reading = holdWritten(c, deps, fields.prompt.generation);
+      return await sseResponse(countWritten(deltas, reading), {
         format: (delta) => toServerEvent(delta, member, id),
         formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
         heartbeatMs: HEARTBEAT_MS,
         onCancel: () => canceled.abort(),
-        reading: holdWritten(c, deps, fields.prompt.generation),
+        reading,
       });
     }
     const { text, timings_ms, ...rest } = await wholeOf(deltas);

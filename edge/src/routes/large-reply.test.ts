@@ -1,14 +1,17 @@
 /** What large replies cost, and how long they are held. */
+import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { type Context, Hono } from 'hono';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Config } from '../config.ts';
+import { sseResponse } from '../http/sse.ts';
 import { newImage, startEdge, type TestEdge } from '../testing/edge.ts';
 import { storeKey } from '../testing/keys.ts';
 import { generative, retrieval } from '../testing/models.ts';
 import { dearWork } from '../turns/dear-work.ts';
 import type { AppEnv } from './app-context.ts';
-import { holdReply, largeReply, numbersCost } from './large-reply.ts';
+import { countWritten } from './count-written.ts';
+import { holdReply, holdWritten, largeReply, numbersCost } from './large-reply.ts';
 
 const KIBIBYTE = 1024;
 const LARGE = 200 * KIBIBYTE;
@@ -153,7 +156,7 @@ it('log-probabilities count where each token has many', async () => {
 });
 
 it.each(['/v1/captions', '/v1/chat/completions'])(
-  'a stream of log-probabilities counts until it is read: %s',
+  'a stream of log-probabilities counts by what is written, not by what may be: %s',
   async (path) => {
     const env = { CLIENT_ADDRESS_HEADER: 'x-address', MAX_HELD_BYTES: '100000' };
     const edge = startEdge({ env });
@@ -164,18 +167,57 @@ it.each(['/v1/captions', '/v1/chat/completions'])(
     const asked =
       path === '/v1/captions' ? { image: { data } } : { model: generative.name, messages };
     const scored = { stream: true, logprobs: true, top_logprobs: 20, max_tokens: 40 };
-    const get = (change = {}) => edge.post(path, { ...asked, ...scored, ...change }, address);
-    const [first, refused] = [await get(), await get()];
-    expect([first.status, refused.status]).toEqual([200, 429]);
-    const plain = await get({ logprobs: false, top_logprobs: 0 });
-    expect(plain.status).toBe(200);
-    await plain.text();
-    expect(await first.text()).toContain('logprob');
-    const later = await get();
-    expect(later.status).toBe(200);
-    await later.body?.cancel();
+    const get = () => edge.post(path, { ...asked, ...scored }, address);
+    const replies = [await get(), await get(), await get()];
+    expect(replies.map(({ status }) => status)).toEqual([200, 200, 200]);
+    for (const reply of replies) {
+      const text = await reply.text();
+      expect(text).toContain('logprob');
+      expect(text).not.toContain('error');
+    }
   },
 );
+
+it('a stream for whose log-probabilities there is no room ends with an error, and leaves none', async () => {
+  const { config } = startEdge().deps;
+  const limited = { config: { ...config, maxHeldBytes: 400 * KIBIBYTE } };
+  const app = new Hono<AppEnv>();
+  const scored = { id: 1, text: 'a', logprob: -1 };
+  const token = { ...scored, top_logprobs: Array.from({ length: 20 }, () => scored) };
+  let open = 0;
+  // Each has 40 KiB, 64 of which are free.
+  async function* deltas() {
+    open++;
+    try {
+      for (let count = 0; count < 6; count++)
+        yield { type: 'delta', logprobs: new Array(10).fill(token) };
+      yield { type: 'done' };
+    } finally {
+      open--;
+    }
+  }
+  app.get('/', async (c: Context<AppEnv>) => {
+    c.set('caller', { id: 'scored streams' } as never);
+    const reading = holdWritten(c, limited, { logprobs: true });
+    return await sseResponse(countWritten(deltas(), reading), {
+      format: ({ type }) => `${type} `,
+      formatError: (thrown) => ApiError.from(thrown).slug,
+      heartbeatMs: 60_000,
+      onCancel: () => {},
+      reading,
+    });
+  });
+  const get = async () => await app.request('/');
+  const whole = `${'delta '.repeat(6)}done `;
+  // All of it is there, and nobody has taken it.
+  const first = await get();
+  await vi.waitFor(() => expect(open).toBe(0));
+  const second = await get();
+  expect(await second.text()).toBe('delta delta too-many-requests');
+  expect(open).toBe(0);
+  expect(await first.text()).toBe(whole);
+  expect(await (await get()).text()).toBe(whole);
+});
 
 it('a piece counts with what it is made of, as soon as it is there', async () => {
   const { config } = startEdge().deps;

@@ -2,7 +2,7 @@
  * Replies that may be large, whatever their requests were: making one counts among what its client does, and while it is sent it
  * counts beside the client's bodies. One that nobody reads breaks off after the time of a request, or sooner, where others need its memory.
  */
-import type { Usage } from '@blip2/shared/schemas/generation';
+import type { TokenLogprob, Usage } from '@blip2/shared/schemas/generation';
 import type { GenerationConfig } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { EmbeddingStore } from '../embeddings/embedding-store.ts';
@@ -102,17 +102,31 @@ export async function storedJson(
   return await largeReply(c, deps, body, headers);
 }
 
+/** Of a stream of what is written. */
+export type WrittenReading = Reading & {
+  /**
+   * So much more of it is in memory, until it ends.
+   * @throws ApiError as `holdReply`
+   */
+  onWritten: (logprobs: readonly TokenLogprob[]) => void;
+};
+
 /**
- * Holds what a stream of what is written may have in memory, which is much only where each token comes with many others.
+ * Counts what a stream of what is written has in memory, as it comes: `countWritten`. That is much only where each token comes with many others.
  * @throws as `holdReply`
  */
 export function holdWritten(
   c: AppContext,
   { config }: Pick<Dependencies, 'config'>,
-  { n, max_tokens, logprobs, top_logprobs }: GenerationConfig,
-): Reading | undefined {
+  { logprobs }: Pick<GenerationConfig, 'logprobs'>,
+): WrittenReading | undefined {
   if (!logprobs) return undefined;
-  return holdReply(c, config, BYTES_PER_LOGPROB * n * max_tokens * (1 + top_logprobs));
+  const { onMore, ...reading } = holdReply(c, config, 0);
+  const onWritten = (written: readonly TokenLogprob[]) => {
+    const tokens = written.reduce((sum, { top_logprobs }) => sum + 1 + top_logprobs.length, 0);
+    onMore(BYTES_PER_LOGPROB * tokens);
+  };
+  return { ...reading, onWritten };
 }
 
 function jsonBytes(value: object): Uint8Array<ArrayBuffer> {
@@ -143,6 +157,11 @@ export type HeldReply = Reading & {
    * @throws ApiError as `holdReply`
    */
   onMade: (bytes: number) => void;
+  /**
+   * So many more bytes are in memory, until it ends.
+   * @throws ApiError as `holdReply`
+   */
+  onMore: (bytes: number) => void;
 };
 
 /** A piece, and what it is made of. */
@@ -158,8 +177,9 @@ export function holdReply(c: AppContext, config: Dependencies['config'], bytes: 
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   const { signal, method } = c.req.raw;
   // Its body is dropped.
+  const nothing = () => {};
   if (method === 'HEAD')
-    return { stalledMs: 0, onPiece: () => {}, onEnd: () => {}, onMade: () => {} };
+    return { stalledMs: 0, onPiece: nothing, onEnd: nothing, onMade: nothing, onMore: nothing };
   const ms = HELD_STALLS * stalledMs;
   const client = clientIn(c, config);
   const held = holdBody(maxHeldBytes, { client, ms, signal, kind: 'reply' });
@@ -181,6 +201,7 @@ export function holdReply(c: AppContext, config: Dependencies['config'], bytes: 
       held.add(0, COPIES * (made - longest));
       longest = made;
     },
+    onMore: (bytes) => held.add(0, bytes),
     onEnd: () => held.close(),
   };
 }
