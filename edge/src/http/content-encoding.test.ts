@@ -77,10 +77,16 @@ describe.each(codings)('%s', (coding) => {
 });
 
 /** Turns that decoding takes, and what comes of it. */
-async function turnsOf(bytes: Uint8Array, coding: string) {
+/** @param pieceMs what each piece of work takes */
+async function turnsOf(bytes: Uint8Array, coding: string, pieceMs = 8) {
   const asked: number[] = [];
   const turn = async (ms: number) => void asked.push(ms);
-  const options = { coding, limit: 2 ** 24, turn };
+  let clock = 0;
+  const now = () => {
+    clock += pieceMs;
+    return clock;
+  };
+  const options = { coding, limit: 2 ** 24, turn, now };
   const decoded = await decodeContent(new Uint8Array(bytes), options);
   return { asked, length: decoded.length };
 }
@@ -101,6 +107,13 @@ describe('what is work without content', () => {
     expect(length).toBe(0);
     expect(asked.length).toBeGreaterThanOrEqual(decodingMs(bytes.length, 'deflate') / 30);
     expect(asked.every((ms) => ms <= DEAR_MS)).toBe(true);
+  });
+
+  it('takes a fourth of the turns while its pieces take little, and none longer where they do not', async () => {
+    const bytes = emptyBlocks(200_000);
+    const [fast, slow] = [await turnsOf(bytes, 'deflate', 1), await turnsOf(bytes, 'deflate')];
+    // Of 25, 50, and 100 milliseconds each; and of 25.
+    expect([fast.asked.length, slow.asked.length]).toEqual([3, 5]);
   });
 
   it('is done no further than the turns that it gets', async () => {

@@ -55,7 +55,8 @@ export async function readDecoded<T>(
       coding === null
         ? body
         : ((await inflateShort(body, coding, { limit, turns })) ??
-          (await inflateInTurns(body, coding, { limit, turns, held })));
+          // Its place is left once, for all of its turns.
+          (await waitOutside(limits.work, inflateInTurns(body, coding, { limit, turns, held }))));
     const reading = readingOf(whole);
     const cost = await look(reading, whole.length, { client, signal, turns });
     await turns.before(cost);

@@ -35,7 +35,7 @@ export class BulkReads {
   /** Reads that are under way, and until when each counts. */
   readonly #running = new Map<symbol, number>();
   /** Who waits, by client; the client whose turn it is comes first. */
-  readonly #waiting = new Map<string, Waiter[]>();
+  readonly #waiting = new Map<string, Set<Waiter>>();
   /** Reads since the last pause. */
   #burst = 0;
   #pausesUntil = Number.NEGATIVE_INFINITY;
@@ -136,9 +136,9 @@ export class BulkReads {
 
   #remove(client: string, waiter: Waiter): void {
     waiter.isQueued = false;
-    const left = this.#waiting.get(client)?.filter((other) => other !== waiter) ?? [];
-    if (left.length > 0) this.#waiting.set(client, left);
-    else this.#waiting.delete(client);
+    const mine = this.#waiting.get(client);
+    mine?.delete(waiter);
+    if (mine?.size === 0) this.#waiting.delete(client);
   }
 
   /** Timers of a request whose client has left are silent: none of its own is to end a pause. That it has left came from a socket, after all else. */
@@ -149,8 +149,8 @@ export class BulkReads {
   }
 
   #enqueue(client: string, waiter: Waiter): void {
-    const mine = this.#waiting.get(client) ?? [];
-    mine.push(waiter);
+    const mine = this.#waiting.get(client) ?? new Set();
+    mine.add(waiter);
     waiter.isQueued = true;
     this.#waiting.set(client, mine);
   }
@@ -166,11 +166,12 @@ export class BulkReads {
         return;
       }
       const [client, waiting] = next;
-      const waiter = waiting.shift();
+      const [waiter] = waiting;
       // The others come first next time.
       this.#waiting.delete(client);
-      if (waiting.length > 0) this.#waiting.set(client, waiting);
       if (waiter === undefined) continue;
+      waiting.delete(waiter);
+      if (waiting.size > 0) this.#waiting.set(client, waiting);
       if (now - waiter.saidAt > 4 * this.#lookMs) {
         // It queues again when it looks next, if it was only late.
         waiter.isQueued = false;

@@ -403,7 +403,11 @@ describe('a reply of before', () => {
     const asked = [...input(), ...references, { role: 'user', content: 'red?' }];
     await edge.post(RESPONSES, responses({ input: asked }));
     expect(find).toHaveBeenCalledTimes(100);
-    expect(most).toBe(12);
+    expect(most).toBe(6);
+    find.mockClear().mockResolvedValue(null);
+    const refused = await edge.post(RESPONSES, responses({ input: asked }));
+    // Those behind the first that is not remembered are not looked up.
+    expect([refused.status, find.mock.calls.length]).toEqual([400, 5]);
   });
 
   it('is referred to by the id of its message, from another isolate too', async () => {

@@ -124,6 +124,9 @@ const READ: ReadonlySet<unknown> = new Set([
   'custom_tool_call_output',
 ]);
 
+/** References that are looked up at a time: a request that waits for hundreds of them would have as many waiting. */
+const READ_TOGETHER = 6;
+
 async function messagesOf(
   { input, instructions }: ResponseRequest,
   deps: Pick<Dependencies, 'replies'>,
@@ -131,9 +134,25 @@ async function messagesOf(
 ): Promise<Message[]> {
   const items: ResponseItem[] =
     typeof input === 'string' ? [{ role: 'user', content: input }] : input;
-  const messages = await Promise.all(items.map((item, at) => toMessages(item, at, deps, context)));
-  if (instructions === undefined) return messages.flat();
-  return [{ role: 'system', text: instructions, images: [] }, ...messages.flat()];
+  const messages: Message[] =
+    instructions === undefined ? [] : [{ role: 'system', text: instructions, images: [] }];
+  const end = new AbortController();
+  const leave = () => end.abort();
+  if (context.signal.aborted) leave();
+  context.signal.addEventListener('abort', leave);
+  try {
+    const reading = { ...context, signal: end.signal };
+    for (let from = 0; from < items.length; from += READ_TOGETHER) {
+      const some = items.slice(from, from + READ_TOGETHER);
+      const read = some.map((item, i) => toMessages(item, from + i, deps, reading));
+      messages.push(...(await Promise.all(read)).flat());
+    }
+    return messages;
+  } finally {
+    context.signal.removeEventListener('abort', leave);
+    // Where one is not remembered, the others wait no more: they would take places of others' reads.
+    leave();
+  }
 }
 
 /** @throws ApiError `unsupported-parameter` for a reference to what is not remembered */
