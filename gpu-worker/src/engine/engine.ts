@@ -76,7 +76,7 @@ export class Engine {
     this.#decoder = models.decoder;
     this.#kv = new KvManager(models.decoder, options, this.#dropped);
     this.#batch = new Batch(models.decoder);
-    this.#images = new ImageQueue(models, this.#dropped);
+    this.#images = new ImageQueue(models, (request) => this.#goOn(request), this.#dropped);
     this.#waiting = new WaitingGroups(this.#kv);
     this.#passes = new PassRunner(models.decoder, this.#kv, this.#batch, {
       emit,
@@ -275,6 +275,13 @@ export class Engine {
       eosIds: this.#eosIds,
     });
     this.#waiting.add(new SequenceGroup(request, prompt, strategy));
+  }
+
+  /** What is left of it waits as another job of its client would: with the places of before it would go before whoever comes meanwhile. */
+  #goOn(request: EngineRequest): void {
+    const { client, ticket } = request;
+    const priority = ticket.rank > 0 ? 'background' : 'interactive';
+    request.ticket = this.#queue.join({ client, priority }, 1);
   }
 
   /** Removes a request from every queue, and from the batch. */

@@ -6,6 +6,7 @@ import type { ImageResult } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
 import type { Job, Pixels } from './protocol.ts';
 import type { Ticket } from './scheduling/fair-queue.ts';
+import type { EngineRequest } from './sequence.ts';
 import { requestOf } from './testing/groups.ts';
 
 const release = async () => {};
@@ -267,7 +268,10 @@ describe('texts', () => {
   });
 
   it('of which a request has many take turns with images that come after them', async () => {
-    const queue = new ImageQueue(models());
+    const later = (request: EngineRequest) => {
+      request.ticket = { ...request.ticket, start: request.ticket.start + 1 };
+    };
+    const queue = new ImageQueue(models(), later);
     const submit = (id: number, job: Job, start: number) =>
       enqueue(queue, id, job, { rank: 0, start, cost: 1, arrival: id });
     submit(0, { kind: 'embed-texts', texts: texts(64) }, 0);

@@ -9,13 +9,12 @@ import {
 } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
 import type { Pixels, Question } from './protocol.ts';
-import { compareTickets, type Ticket } from './scheduling/fair-queue.ts';
+import { compareTickets } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
 
-type EncodeTask = { request: EngineRequest; pixels: Pixels; turn: Ticket };
-/** `turn`: its place in line, behind others with each few texts that were compared. */
-type CompareTask = { request: EngineRequest; comparison: Comparison; turn: Ticket };
+type EncodeTask = { request: EngineRequest; pixels: Pixels };
+type CompareTask = { request: EngineRequest; comparison: Comparison };
 
 /** Whether what a client waits for may run now. */
 type MayRun = (client: string) => boolean;
@@ -35,11 +34,18 @@ export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
  */
 export class ImageQueue {
   readonly #runner: ImageRunner;
+  readonly #goOn: (request: EngineRequest) => void;
   #toEncode: EncodeTask[] = [];
   #toCompare: CompareTask[] = [];
 
-  constructor(models: Omit<EngineModels, 'decoder'>, dropped?: DroppedImages) {
+  /** @param goOn gives a request that needs more work another place in line: each few texts are a turn of their own */
+  constructor(
+    models: Omit<EngineModels, 'decoder'>,
+    goOn: (request: EngineRequest) => void = () => {},
+    dropped?: DroppedImages,
+  ) {
     this.#runner = new ImageRunner(models, dropped);
+    this.#goOn = goOn;
   }
 
   /** Drops what is cached of an image. */
@@ -69,13 +75,13 @@ export class ImageQueue {
    * @throws Error when the request needs no work of this queue
    */
   submit(request: EngineRequest, pixels: Pixels | undefined): void {
-    const { job, ticket: turn } = request;
+    const { job } = request;
     if (job.kind === 'embed-texts') {
-      this.#enqueueComparison({ request, texts: job.texts, scores: [], embeddings: [] }, turn);
+      this.#enqueueComparison({ request, texts: job.texts, scores: [], embeddings: [] });
       return;
     }
     if (pixels === undefined) throw new Error('there is no image to encode');
-    this.#toEncode.push({ request, pixels, turn });
+    this.#toEncode.push({ request, pixels });
   }
 
   /** Removes a request, wherever it waits. @returns it, where it waited */
@@ -121,16 +127,20 @@ export class ImageQueue {
     if (work.kind === 'encode') {
       for await (const result of this.#runner.encode(work)) {
         const { comparison, request } = result;
-        if (comparison !== undefined) this.#enqueueComparison(comparison, request.ticket);
+        if (comparison !== undefined) {
+          this.#goOn(request);
+          this.#enqueueComparison(comparison);
+        }
         yield result;
       }
       return;
     }
-    const { request, comparison, turn } = work.task;
+    const { request, comparison } = work.task;
     const result = await this.#runner.compare(comparison);
     this.remove(request.id);
     if (result.comparison !== undefined) {
-      this.#enqueueComparison(comparison, { ...turn, start: turn.start + 1 });
+      this.#goOn(request);
+      this.#enqueueComparison(comparison);
     }
     yield result;
   }
@@ -140,20 +150,22 @@ export class ImageQueue {
     // Anew, as a ticket may have come to be later.
     toEncode.sort(byTurn);
     toCompare.sort(byTurn);
-    const rank = Math.min(...[toEncode, toCompare].map(([task]) => task?.turn.rank ?? Infinity));
-    const isNext = ({ request, turn }: EncodeTask | CompareTask) =>
-      turn.rank === rank && (rank > 0 || mayRun(request.client));
+    const ranks = [toEncode, toCompare].map(([task]) => task?.request.ticket.rank ?? Infinity);
+    const rank = Math.min(...ranks);
+    const isNext = ({ request: { ticket, client } }: EncodeTask | CompareTask) =>
+      ticket.rank === rank && (rank > 0 || mayRun(client));
     const [image, texts] = [toEncode.find(isNext), toCompare.find(isNext)];
     if (image === undefined || texts === undefined) return image ?? texts ?? null;
     return byTurn(texts, image) < 0 ? texts : image;
   }
 
-  #enqueueComparison(comparison: Comparison, turn: Ticket): void {
-    this.#toCompare.push({ request: comparison.request, comparison, turn });
+  #enqueueComparison(comparison: Comparison): void {
+    this.#toCompare.push({ request: comparison.request, comparison });
   }
 }
 
-const byTurn = (a: { turn: Ticket }, b: { turn: Ticket }) => compareTickets(a.turn, b.turn);
+type Task = { request: EngineRequest };
+const byTurn = (a: Task, b: Task) => compareTickets(a.request.ticket, b.request.ticket);
 
 function instructionOf(job: Question): Instruction {
   return job.kind === 'generate' || job.kind === 'embed' ? job.instruction : undefined;
