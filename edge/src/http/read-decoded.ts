@@ -55,8 +55,7 @@ export async function readDecoded<T>(
       coding === null
         ? body
         : ((await inflateShort(body, coding, { limit, turns })) ??
-          // Its place is left once, for all of its turns.
-          (await waitOutside(limits.work, inflateInTurns(body, coding, { limit, turns, held }))));
+          (await inflateInTurns(body, coding, { limit, turns, held })));
     const reading = readingOf(whole);
     const cost = await look(reading, whole.length, { client, signal, turns });
     await turns.before(cost);
