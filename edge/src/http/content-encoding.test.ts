@@ -76,18 +76,19 @@ describe.each(codings)('%s', (coding) => {
   });
 });
 
-/** Turns that decoding takes, and what comes of it. */
-/** @param pieceMs what each piece of work takes */
-async function turnsOf(bytes: Uint8Array, coding: string, pieceMs = 8) {
+/** Turns that decoding takes, and what comes of it. @param tookMs what each piece of work takes, the last of them all that follow */
+async function turnsOf(bytes: Uint8Array, coding: string, tookMs = [10]) {
   const asked: number[] = [];
   const turn = async (ms: number) => void asked.push(ms);
-  let clock = 0;
+  let time = 0;
   const now = () => {
-    clock += pieceMs;
-    return clock;
+    time += tookMs[asked.length - 1] ?? tookMs.at(-1) ?? 0;
+    return time;
   };
-  const options = { coding, limit: 2 ** 24, turn, now };
-  const decoded = await decodeContent(new Uint8Array(bytes), options);
+  const clock = { now, pause: async () => {} };
+  const decoded = await decodeContent(new Uint8Array(bytes), {
+    ...{ coding, limit: 2 ** 24, turn, clock },
+  });
   return { asked, length: decoded.length };
 }
 
@@ -109,11 +110,30 @@ describe('what is work without content', () => {
     expect(asked.every((ms) => ms <= DEAR_MS)).toBe(true);
   });
 
-  it('takes a fourth of the turns while its pieces take little, and none longer where they do not', async () => {
-    const bytes = emptyBlocks(200_000);
-    const [fast, slow] = [await turnsOf(bytes, 'deflate', 1), await turnsOf(bytes, 'deflate')];
-    // Of 25, 50, and 100 milliseconds each; and of 25.
-    expect([fast.asked.length, slow.asked.length]).toEqual([3, 5]);
+  it('is more in a turn that follows one that took little', async () => {
+    const { asked } = await turnsOf(emptyBlocks(600_000), 'deflate', [7]);
+    expect(asked.slice(0, 4)).toEqual([25, 100, 100, 100]);
+  });
+
+  it('is little again at once in a turn that follows one that took long', async () => {
+    const { asked } = await turnsOf(emptyBlocks(600_000), 'deflate', [7, 33, 8, 7]);
+    expect(asked.slice(0, 5)).toEqual([25, 100, 25, 25, 100]);
+  });
+
+  it.each([
+    [7, 100],
+    [8, 25],
+  ])('takes the %i milliseconds of a pause where the clock stands still else', async (ms, next) => {
+    const asked: number[] = [];
+    const turn = async (cost: number) => void asked.push(cost);
+    let time = 0;
+    const pause = async () => {
+      time += ms;
+    };
+    const clock = { now: () => time, pause };
+    const options = { coding: 'deflate', limit: 2 ** 24, turn, clock };
+    await decodeContent(emptyBlocks(600_000), options);
+    expect(asked.slice(0, 3)).toEqual([25, next, next]);
   });
 
   it('is done no further than the turns that it gets', async () => {
@@ -122,7 +142,7 @@ describe('what is work without content', () => {
       if (++turns === 3) throw new TypeError('no turn');
     };
     const options = { coding: 'deflate', limit: LIMIT, turn };
-    await expect(decodeContent(emptyBlocks(200_000), options)).rejects.toThrow();
+    await expect(decodeContent(emptyBlocks(600_000), options)).rejects.toThrow();
     expect(turns).toBe(3);
   });
 });

@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, expect, it, vi } from 'vitest';
 import { newImage, startEdge } from '../testing/edge.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
+import { WorkInHand } from '../work-in-hand.ts';
 import { asJson, type Reading } from './body-reading.ts';
 import { holdBody } from './held-bodies.ts';
 import { readDecoded } from './read-decoded.ts';
@@ -129,6 +130,26 @@ it('500,000 compressed bytes of which nothing comes take two turns, or three whe
   const asked = turnsTaken();
   await happenings([emptyBlocks(500_000)], { 'content-encoding': 'deflate' });
   expect([2, 3]).toContain(asked.filter(isDear).length);
+});
+
+it('leaves its place once for all turns in which it is inflated', async () => {
+  const asked = turnsTaken();
+  const place = new WorkInHand(1).take();
+  const take = vi.spyOn(place, 'take');
+  const headers = { 'content-encoding': 'deflate' };
+  const body = emptyBlocks(500_000);
+  const request = new Request('http://edge.test', { method: 'POST', body, headers });
+  const limits = { ...LIMITS, client: 'leaves once', work: place };
+  await readDecoded(request, 2 ** 22, limits, () => ({
+    // biome-ignore lint/correctness/useYield: it costs nothing
+    *cost() {
+      return { ms: 0, remedy: '' };
+    },
+    read: () => null,
+  }));
+  expect(asked.length).toBeGreaterThan(1);
+  // After its upload, and when it is inflated.
+  expect(take).toHaveBeenCalledTimes(2);
 });
 
 it('what is inflated without a turn counts for its client', async () => {

@@ -5,7 +5,7 @@ import { atOnce, inPieces, Pauses, SLICE } from '../pauses.ts';
 import { inSpan } from '../tracing.ts';
 import { bodyLooks } from '../turns/bulk-reads.ts';
 import { DEAR_MS } from '../turns/dear-work.ts';
-import { waitOutside } from '../work-in-hand.ts';
+import { type WorkPlace, waitOutside } from '../work-in-hand.ts';
 import { type BodyCost, inflatingCost, tokenizingCost } from './body-costs.ts';
 import type { Reading } from './body-reading.ts';
 import { decodeContent, decodingMs, parseContentEncoding } from './content-encoding.ts';
@@ -55,7 +55,7 @@ export async function readDecoded<T>(
       coding === null
         ? body
         : ((await inflateShort(body, coding, { limit, turns })) ??
-          (await inflateInTurns(body, coding, { limit, turns, held })));
+          (await inflateInTurns(body, coding, { limit, turns, held, work: limits.work })));
     const reading = readingOf(whole);
     const cost = await look(reading, whole.length, { client, signal, turns });
     await turns.before(cost);
@@ -90,15 +90,23 @@ async function inflateShort(
 async function inflateInTurns(
   body: Bytes,
   coding: string,
-  { limit, turns, held }: { limit: number; turns: RequestTurns; held: HeldBody },
+  {
+    limit,
+    turns,
+    held,
+    work,
+  }: { limit: number; turns: RequestTurns; held: HeldBody; work: WorkPlace | undefined },
 ): Promise<Bytes> {
   const { remedy } = inflatingCost(limit);
   const since = Date.now();
   const turn = (ms: number) => turns.before({ ms: Math.max(ms, DEAR_MS), remedy }, since);
-  return await decodeContent(body, {
-    ...{ coding, limit, turn },
-    onBytes: (bytes) => held.add(0, bytes),
-  });
+  const inflate = () =>
+    decodeContent(body, {
+      ...{ coding, limit, turn },
+      onBytes: (bytes) => held.add(0, bytes),
+    });
+  // Its place is left once, for all of its turns, and before the first: each would take it again, which others may have then.
+  return await waitOutside(work, Promise.resolve().then(inflate));
 }
 
 /** One long body at a time, clients by turns: each goes on with pauses, and many at once would be as long as all of them between two. */
