@@ -43,15 +43,21 @@ export async function* lookupMany(
   context: RequestContext,
 ): AsyncGenerator<FoundOrMissing, void, undefined> {
   const pending: Promise<FoundOrMissing>[] = [];
+  const end = new AbortController();
   let next = 0;
-  while (next < ids.length || pending.length > 0) {
-    while (next < ids.length && pending.length < AT_A_TIME) {
-      const found = lookupOne(store, ids[next++] as ImageId, options, context);
-      // It may fail before its turn.
-      found.catch(() => {});
-      pending.push(found);
+  try {
+    while (next < ids.length || pending.length > 0) {
+      while (next < ids.length && pending.length < AT_A_TIME) {
+        const found = lookupOne(store, ids[next++] as ImageId, options, context, end.signal);
+        // It may fail before its turn.
+        found.catch(() => {});
+        pending.push(found);
+      }
+      yield (await pending.shift()) as FoundOrMissing;
     }
-    yield (await pending.shift()) as FoundOrMissing;
+  } finally {
+    // Those that wait would take turns of others where one has failed, or nobody wants the rest.
+    end.abort();
   }
 }
 
@@ -60,11 +66,12 @@ async function lookupOne(
   id: ImageId,
   { instructionIds, dtype }: LookupOptions,
   context: RequestContext,
+  ended: AbortSignal,
 ): Promise<FoundOrMissing> {
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const { client = '', signal } = context;
   const read = () =>
-    bulkReads.run(client, () => store.cache.read(embeddingId, context), { signal });
+    bulkReads.run(client, () => store.cache.read(embeddingId, context), { signal, ended });
   let lookup = await read();
   // One failure of a thousand must not end all of them.
   if (lookup.kind === 'miss' && lookup.reason === 'failed') {

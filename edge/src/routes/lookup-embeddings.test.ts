@@ -4,11 +4,12 @@ import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { EmbeddingsLookupLine, MAX_LOOKUPS } from '@blip2/shared/schemas/embeddings';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { heldBytes } from '../embeddings/lookup-many.ts';
-import { newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { heldBytes, lookupMany } from '../embeddings/lookup-many.ts';
+import { newImage, startEdge, type TestEdge, testContext, testEnv } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 import { generative, instructedModels } from '../testing/models.ts';
+import { bulkReads } from '../turns/bulk-reads.ts';
 
 const shape = { numQueries: generative.num_query_tokens, hidden: generative.qformer_hidden };
 const { values } = decodeEmbeddings(EMBEDDINGS, shape);
@@ -290,6 +291,19 @@ describe('a look-up that cannot be answered', () => {
     const problem = Problem.parse(await reply.json());
     expect(problem.field).toBe(field);
     expect(problem.detail).toContain(detail);
+  });
+
+  it('leaves none waiting where nobody wants the rest', async () => {
+    const run = vi.spyOn(bulkReads, 'run');
+    const ids = Array.from({ length: 30 }, (_, n) => `${n}`.padStart(64, '0'));
+    const options = { dtype: undefined, instructionIds: undefined };
+    const all = lookupMany(edge.deps.stores.query, ids, options, testContext().context);
+    expect(await all.next()).toMatchObject({ value: { id: ids[0] } });
+    const waits = run.mock.calls.map(([, , wait]) => wait?.ended);
+    vi.restoreAllMocks();
+    expect(waits.map((ended) => ended?.aborted)).toEqual(Array(6).fill(false));
+    await all.return();
+    expect(waits.map((ended) => ended?.aborted)).toEqual(Array(6).fill(true));
   });
 
   it('is refused in another media type', async () => {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it, vi } from 'vitest';
 import { BulkReads } from './bulk-reads.ts';
 
@@ -102,6 +103,100 @@ describe('reads by the hundred', () => {
     expect(begun.map((one) => one.client)).toEqual(['a', 'honest']);
     expect(waited).toEqual([]);
     begun[1]?.end();
+  });
+
+  it('of a request that has ended get no turn, and leave their places', async () => {
+    const end = new AbortController();
+    const { signal: ended } = end;
+    const bulk = new BulkReads(1, () => 0);
+    const { promise: never } = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const running = async () => {
+      begun.resolve();
+      await never;
+    };
+    bulk.run('ended', running, { ended }).catch(() => {});
+    await begun.promise;
+    const read = vi.fn(async () => {});
+    const waited = [1, 2, 3].map(() => bulk.run('ended', read, { ended }));
+    const honest = bulk.run('honest', async () => 7);
+    end.abort(new Error('refused'));
+    expect(await honest).toBe(7);
+    for (const wait of [...waited, bulk.run('ended', read, { ended })]) {
+      await expect(wait).rejects.toThrow('refused');
+    }
+    expect(read).not.toHaveBeenCalled();
+  });
+
+  it('of a request that ends when their turn has come leave it', async () => {
+    const end = new AbortController();
+    const bulk = new BulkReads(1, () => 0);
+    const first = bulk.run('a', async () => end);
+    const read = vi.fn(async () => {});
+    const wait = bulk.run('ended', read, { ended: end.signal });
+    const honest = bulk.run('honest', async () => 7);
+    await first.then(() => end.abort(new Error('refused')));
+    await expect(wait).rejects.toThrow('refused');
+    expect(await honest).toBe(7);
+    expect(read).not.toHaveBeenCalled();
+  });
+
+  it.each(['ends', 'ends while another waits'])(
+    'pause without the timers of a request that %s',
+    async (how) => {
+      const contexts = new AsyncLocalStorage<string>();
+      const { setTimeout: set } = globalThis;
+      vi.stubGlobal('setTimeout', (call: () => void, ms?: number) =>
+        contexts.getStore() === 'ended' ? 0 : set(call, ms),
+      );
+      const end = new AbortController();
+      const { signal: ended } = end;
+      const bulk = new BulkReads(1, () => 0, { burst: 1 });
+      const first = Promise.withResolvers<void>();
+      const waits = [
+        contexts.run('ended', () => bulk.run('a', () => first.promise, { ended })),
+        ...(how === 'ends'
+          ? []
+          : [contexts.run('ended', () => bulk.run('b', async () => {}, { ended }))]),
+      ];
+      const honest = bulk.run('c', async () => 7);
+      const all = Promise.allSettled(waits);
+      first.resolve();
+      await waits[0];
+      end.abort();
+      await all;
+      expect(await honest).toBe(7);
+      vi.unstubAllGlobals();
+    },
+  );
+
+  it('that leave take no steps for each that waits', async () => {
+    let steps = 0;
+    for (const name of ['filter', 'shift', 'splice', 'indexOf', 'findIndex', 'includes'] as const) {
+      const original = Array.prototype[name] as (...given: unknown[]) => unknown;
+      vi.spyOn(Array.prototype, name).mockImplementation(function (
+        this: unknown[],
+        ...given: unknown[]
+      ) {
+        steps += this.length;
+        return original.apply(this, given) as never;
+      });
+    }
+    const bulk = new BulkReads(1, () => 0);
+    const end = new AbortController();
+    const first = bulk.run('a', () => new Promise(() => {}), { ended: end.signal });
+    const count = 500;
+    const clients = Array.from({ length: count }, () => new AbortController());
+    const waits = clients.map(({ signal }) =>
+      bulk.run('a', async () => {}, { signal, ended: end.signal }),
+    );
+    steps = 0;
+    for (const client of clients) client.abort();
+    end.abort();
+    await Promise.allSettled([first, ...waits]);
+    const taken = steps;
+    vi.restoreAllMocks();
+    expect(taken).toBeLessThan(20 * count);
   });
 
   it('count for as long as they say that they go on', async () => {

@@ -3,6 +3,7 @@
  * read each find the isolate free. Thousands at once would keep it from everything else for a minute.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { ClientQueue } from './client-queue.ts';
 
 const AT_A_TIME = 12;
 /**
@@ -16,15 +17,31 @@ const LEASE_MS = 1000;
 const LOOK_MS = 250;
 const RETRY_AFTER_S = 5;
 
-/** Who waits says again and again that it does: one that was stopped gets no turn. */
-type Waiter = { resolve: (lease: symbol) => void; isQueued: boolean; saidAt: number };
+/**
+ * Who waits says again and again that it does: one that was stopped gets no turn. It looks at what it was given, or is to do, when it is
+ * woken: then it goes on in its own request, whose timers come as long as it waits.
+ */
+type Waiter = {
+  isQueued: boolean;
+  saidAt: number;
+  lease?: symbol;
+  /** Why it waits no longer. */
+  end?: { reason: unknown };
+  /** Whether it is to end the pause of all. */
+  isToPause: boolean;
+  wake: () => void;
+};
 
 export type BulkRead = {
   /** Aborted when the client goes away: then its place is free at once, or it waits no longer; if it goes on all the same, it queues again. */
   signal?: AbortSignal;
+  /** Aborted when what asked for it is over, as a request is that has been refused: then it is not read any more, and leaves its place. */
+  ended?: AbortSignal;
   /** How long it may wait, milliseconds. */
   longestMs?: number;
 };
+
+type Waiting = Record<'signal' | 'ended', AbortSignal | undefined> & { longestMs: number };
 
 export class BulkReads {
   readonly #atATime: number;
@@ -34,11 +51,12 @@ export class BulkReads {
   readonly #now: () => number;
   /** Reads that are under way, and until when each counts. */
   readonly #running = new Map<symbol, number>();
-  /** Who waits, by client; the client whose turn it is comes first. */
-  readonly #waiting = new Map<string, Set<Waiter>>();
+  readonly #waiting = new ClientQueue<Waiter>();
   /** Reads since the last pause. */
   #burst = 0;
-  #pausesUntil = Number.NEGATIVE_INFINITY;
+  /** Who ends the pause that there is: one that waits. Timers of a request that has its reply, as that of the last read before may have, never come. */
+  #pauser: Waiter | undefined;
+  #pausesUntil = 0;
 
   /**
    * @param now milliseconds since the epoch
@@ -61,15 +79,15 @@ export class BulkReads {
    * Runs a read when it is its client's turn.
    * @param client for whom
    * @param read gets what says that it goes on
-   * @throws ApiError `overloaded` where it would wait for longer than it may
+   * @throws ApiError `overloaded` where it would wait for longer than it may; the reason of `ended`
    * @example await bulkReads.run(client, () => cache.read(id, context), { signal: context.signal })
    */
   async run<T>(
     client: string,
     read: (renew: () => void) => Promise<T>,
-    { signal, longestMs = Number.POSITIVE_INFINITY }: BulkRead = {},
+    { signal, ended, longestMs = Number.POSITIVE_INFINITY }: BulkRead = {},
   ): Promise<T> {
-    const lease = await this.#turn(client, { signal, longestMs });
+    const lease = await this.#turn(client, { signal, ended, longestMs });
     let isOver = false;
     const renew = () => {
       if (!isOver) this.#running.set(lease, this.#now() + this.#leaseMs);
@@ -82,125 +100,143 @@ export class BulkReads {
       end();
       this.#serveOthers();
     };
-    renew();
+    // Nothing of a request that has its reply need go on, and so say that it has ended.
+    const leaveUnread = () => {
+      end();
+      this.#serve();
+    };
     signal?.addEventListener('abort', leave);
+    ended?.addEventListener('abort', leaveUnread);
     try {
+      // It may have ended once its turn had come.
+      ended?.throwIfAborted();
+      renew();
       return await read(renew);
     } finally {
       signal?.removeEventListener('abort', leave);
+      ended?.removeEventListener('abort', leaveUnread);
       end();
       this.#serve();
     }
   }
 
-  async #turn(
-    client: string,
-    { signal, longestMs }: { signal: AbortSignal | undefined; longestMs: number },
-  ): Promise<symbol> {
-    const turn = Promise.withResolvers<symbol>();
-    let given: symbol | undefined;
-    const resolve = (lease: symbol) => {
-      given = lease;
-      turn.resolve(lease);
+  async #turn(client: string, { signal, ended, longestMs }: Waiting): Promise<symbol> {
+    ended?.throwIfAborted();
+    let woken = Promise.withResolvers<void>();
+    const waiter: Waiter = {
+      isQueued: false,
+      saidAt: 0,
+      isToPause: false,
+      wake: () => woken.resolve(),
     };
-    const waiter: Waiter = { resolve, isQueued: false, saidAt: 0 };
     const since = this.#now();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    const endFor = (reason: unknown) => {
+      waiter.end = { reason };
+      waiter.wake();
+    };
     const look = () => {
       waiter.saidAt = this.#now();
       if (waiter.saidAt - since > longestMs) {
-        turn.reject(tooLong());
+        endFor(tooLong());
         return;
       }
       timer = setTimeout(look, this.#lookMs);
-      if (!waiter.isQueued) this.#enqueue(client, waiter);
+      if (!waiter.isQueued) this.#waiting.add(client, waiter);
+      waiter.isQueued = true;
       this.#serve();
     };
-    const leave = () => {
+    const remove = () => {
       this.#remove(client, waiter);
       // Its turn may have come, and it does not begin any more.
-      if (given !== undefined) this.#running.delete(given);
+      if (waiter.lease !== undefined) this.#running.delete(waiter.lease);
+    };
+    const leave = () => {
+      remove();
       this.#serveOthers();
     };
+    const end = () => {
+      remove();
+      endFor(ended?.reason);
+      this.#serve();
+    };
     signal?.addEventListener('abort', leave);
+    ended?.addEventListener('abort', end);
     look();
     try {
-      return await turn.promise;
+      for (;;) {
+        await woken.promise;
+        woken = Promise.withResolvers<void>();
+        if (waiter.end !== undefined) throw waiter.end.reason;
+        if (waiter.lease !== undefined) return waiter.lease;
+        if (waiter.isToPause) setTimeout(() => this.#resume(waiter));
+        waiter.isToPause = false;
+      }
     } finally {
       // The one that is set now.
       clearTimeout(timer);
       signal?.removeEventListener('abort', leave);
+      ended?.removeEventListener('abort', end);
       this.#remove(client, waiter);
     }
   }
 
   #remove(client: string, waiter: Waiter): void {
     waiter.isQueued = false;
-    const mine = this.#waiting.get(client);
-    mine?.delete(waiter);
-    if (mine?.size === 0) this.#waiting.delete(client);
+    this.#waiting.delete(client, waiter);
+    if (this.#pauser === waiter) this.#handPauseOn(this.#now());
   }
 
   /** Timers of a request whose client has left are silent: none of its own is to end a pause. That it has left came from a socket, after all else. */
   #serveOthers(): void {
-    this.#pausesUntil = Number.NEGATIVE_INFINITY;
+    this.#pauser = undefined;
     this.#burst = 0;
     this.#serve();
-  }
-
-  #enqueue(client: string, waiter: Waiter): void {
-    const mine = this.#waiting.get(client) ?? new Set();
-    mine.add(waiter);
-    waiter.isQueued = true;
-    this.#waiting.set(client, mine);
   }
 
   #serve(): void {
     const now = this.#now();
     for (const [lease, until] of this.#running) if (until <= now) this.#running.delete(lease);
     while (this.#running.size < this.#atATime) {
-      const [next] = this.#waiting;
-      if (next === undefined) return;
+      if (this.#waiting.isEmpty) return;
       if (this.#burst >= this.#burstOf) {
         this.#pause(now);
         return;
       }
-      const [client, waiting] = next;
-      const [waiter] = waiting;
-      // The others come first next time.
-      this.#waiting.delete(client);
-      if (waiter === undefined) continue;
-      waiting.delete(waiter);
-      if (waiting.size > 0) this.#waiting.set(client, waiting);
-      if (now - waiter.saidAt > 4 * this.#lookMs) {
-        // It queues again when it looks next, if it was only late.
-        waiter.isQueued = false;
-        continue;
-      }
+      const waiter = this.#waiting.take((one) => this.#isThere(one, now));
+      if (waiter === undefined) return;
       this.#burst += 1;
       const lease = Symbol();
       this.#running.set(lease, now + this.#lookMs);
-      waiter.resolve(lease);
+      waiter.lease = lease;
+      waiter.wake();
     }
+  }
+
+  #isThere(waiter: Waiter, now: number): boolean {
+    // It queues again when it looks next, if it was only late.
+    waiter.isQueued = now - waiter.saidAt <= 4 * this.#lookMs;
+    return waiter.isQueued;
   }
 
   /** Until all that is under way has ended, and everybody else has had a turn. */
   #pause(now: number): void {
-    // Its request may have been stopped, and its timer with it: then whoever looks next ends the pause.
-    if (now < this.#pausesUntil) return;
-    if (this.#pausesUntil !== Number.NEGATIVE_INFINITY) {
-      this.#resume();
-      return;
-    }
-    this.#pausesUntil = now + this.#lookMs;
-    setTimeout(() => this.#resume());
+    if (this.#pauser === undefined) this.#handPauseOn(now);
+    // It may have been stopped, and its timer with it: then whoever looks next ends the pause.
+    else if (now >= this.#pausesUntil) this.#serveOthers();
   }
 
-  #resume(): void {
-    if (this.#pausesUntil === Number.NEGATIVE_INFINITY) return;
-    this.#pausesUntil = Number.NEGATIVE_INFINITY;
-    this.#burst = 0;
-    this.#serve();
+  #handPauseOn(now: number): void {
+    const waiter = this.#waiting.peek((one) => this.#isThere(one, now));
+    this.#pauser = waiter;
+    if (waiter === undefined) return;
+    this.#pausesUntil = now + this.#lookMs;
+    waiter.isToPause = true;
+    waiter.wake();
+  }
+
+  #resume(waiter: Waiter): void {
+    if (this.#pauser === waiter) this.#serveOthers();
   }
 }
 

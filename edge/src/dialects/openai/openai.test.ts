@@ -14,6 +14,7 @@ import {
   type TestSetup,
 } from '../../testing/edge.ts';
 import { generative, retrieval } from '../../testing/models.ts';
+import { bulkReads } from '../../turns/bulk-reads.ts';
 
 const CHAT = '/v1/chat/completions';
 const RESPONSES = '/v1/responses';
@@ -404,10 +405,20 @@ describe('a reply of before', () => {
     await edge.post(RESPONSES, responses({ input: asked }));
     expect(find).toHaveBeenCalledTimes(100);
     expect(most).toBe(6);
-    find.mockClear().mockResolvedValue(null);
+  });
+
+  it('that is not remembered leaves none waiting behind it', async () => {
+    const find = vi.spyOn(edge.deps.replies, 'find').mockResolvedValue(null);
+    const run = vi.spyOn(bulkReads, 'run');
+    const asked = Array.from({ length: 100 }, (_, n) => {
+      return { type: 'item_reference', id: `msg_${n}` };
+    });
     const refused = await edge.post(RESPONSES, responses({ input: asked }));
-    // Those behind the first that is not remembered are not looked up.
-    expect([refused.status, find.mock.calls.length]).toEqual([400, 5]);
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ error: { param: 'input.0.id' } });
+    expect(find.mock.calls.length).toBeLessThanOrEqual(6);
+    expect(run.mock.calls.length).toBeLessThanOrEqual(6);
+    expect(run.mock.calls.every(([, , options]) => options?.ended?.aborted)).toBe(true);
   });
 
   it('is referred to by the id of its message, from another isolate too', async () => {

@@ -13,6 +13,7 @@ import type { RequestContext } from '../../request-context.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
 import { holdWritten, writtenJson } from '../../routes/large-reply.ts';
 import { bulkReads } from '../../turns/bulk-reads.ts';
+import { fewAtATime } from '../../turns/few-at-a-time.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -124,9 +125,6 @@ const READ: ReadonlySet<unknown> = new Set([
   'custom_tool_call_output',
 ]);
 
-/** References that are looked up at a time: a request that waits for hundreds of them would have as many waiting. */
-const READ_TOGETHER = 6;
-
 async function messagesOf(
   { input, instructions }: ResponseRequest,
   deps: Pick<Dependencies, 'replies'>,
@@ -134,35 +132,17 @@ async function messagesOf(
 ): Promise<Message[]> {
   const items: ResponseItem[] =
     typeof input === 'string' ? [{ role: 'user', content: input }] : input;
-  const messages: Message[] =
-    instructions === undefined ? [] : [{ role: 'system', text: instructions, images: [] }];
-  const end = new AbortController();
-  const leave = () => end.abort();
-  if (context.signal.aborted) leave();
-  context.signal.addEventListener('abort', leave);
-  try {
-    const reading = { ...context, signal: end.signal };
-    for (let from = 0; from < items.length; from += READ_TOGETHER) {
-      const some = items.slice(from, from + READ_TOGETHER);
-      const read = some.map((item, i) => toMessages(item, from + i, deps, reading));
-      messages.push(...(await Promise.all(read)).flat());
-    }
-    return messages;
-  } finally {
-    context.signal.removeEventListener('abort', leave);
-    // Where one is not remembered, the others wait no more: they would take places of others' reads.
-    leave();
-  }
+  const read = items.map((item, at) => toMessages(item, `input.${at}`));
+  const messages = await fewAtATime(read, async (item, _, ended) =>
+    Array.isArray(item) ? item : [await referredTo(item, deps, context, ended)],
+  );
+  if (instructions === undefined) return messages.flat();
+  return [{ role: 'system', text: instructions, images: [] }, ...messages.flat()];
 }
 
-/** @throws ApiError `unsupported-parameter` for a reference to what is not remembered */
-async function toMessages(
-  item: ResponseItem,
-  at: number,
-  { replies }: Pick<Dependencies, 'replies'>,
-  context: RequestContext,
-): Promise<Message[]> {
-  const field = `input.${at}`;
+type Reference = { id: string; field: string };
+
+function toMessages(item: ResponseItem, field: string): Message[] | Reference {
   switch (item.type) {
     case undefined:
     case 'message': {
@@ -172,19 +152,29 @@ async function toMessages(
     case 'function_call_output':
     case 'custom_tool_call_output':
       return [{ role: 'tool', ...contentOf(item.output, `${field}.output`) }];
-    case 'item_reference': {
-      // Hundreds at once would keep the isolate from everybody else.
-      const { client = '', signal } = context;
-      const text = await bulkReads.run(client, () => replies.find(item.id, context), { signal });
-      if (text !== null) return [{ role: 'assistant', text, images: [] }];
-      const detail = `${field}.id: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
-      throw new ApiError('unsupported-parameter', detail, { field: `${field}.id` });
-    }
+    case 'item_reference':
+      return { id: item.id, field: `${field}.id` };
     case 'reasoning':
     case 'function_call':
     case 'custom_tool_call':
       return [];
   }
+}
+
+/** @throws ApiError `unsupported-parameter` for a reference to what is not remembered */
+async function referredTo(
+  { id, field }: Reference,
+  { replies }: Pick<Dependencies, 'replies'>,
+  context: RequestContext,
+  ended: AbortSignal,
+): Promise<Message> {
+  // Hundreds at once would keep the isolate from everybody else.
+  const { client = '', signal } = context;
+  const find = () => replies.find(id, context);
+  const text = await bulkReads.run(client, find, { signal, ended });
+  if (text !== null) return { role: 'assistant', text, images: [] };
+  const detail = `${field}: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
+  throw new ApiError('unsupported-parameter', detail, { field });
 }
 
 function contentOf(content: string | ResponsePart[], field: string): Omit<Message, 'role'> {

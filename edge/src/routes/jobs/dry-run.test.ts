@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
+import { bulkReads } from '../../turns/bulk-reads.ts';
 import { sharedTurns } from '../../turns/shared-turns.ts';
 import { openingTurns } from './opening-turns.ts';
 
@@ -42,6 +43,26 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
       waiting: 2,
       based_on: { images_looked_up: 2, requests: 40, seconds_per_item: 0.1 },
     });
+  });
+
+  it('waits for a few look-ups at a time', async () => {
+    let [open, most] = [0, 0];
+    const { run } = bulkReads;
+    vi.spyOn(bulkReads, 'run').mockImplementation(async (...given) => {
+      most = Math.max(most, ++open);
+      try {
+        return await run.apply(bulkReads, given);
+      } finally {
+        open--;
+      }
+    });
+    const items = Array.from({ length: 40 }, (_, n) => ({
+      image: { sha256: `${n}`.padStart(64, '0') },
+    }));
+    const estimated = await create({ task: 'caption', dry_run: true, items });
+    vi.restoreAllMocks();
+    expect(await estimated.json()).toMatchObject({ based_on: { images_looked_up: 40 } });
+    expect(most).toBe(6);
   });
 
   it('expects nothing of a worker that has served little, or does not answer', async () => {

@@ -14,6 +14,7 @@ import { MAX_LINE_BYTES, maxLinesOf } from '../../jobs/read-line.ts';
 import type { Slices } from '../../pauses.ts';
 import type { RequestContext } from '../../request-context.ts';
 import { bulkReads } from '../../turns/bulk-reads.ts';
+import { fewAtATime } from '../../turns/few-at-a-time.ts';
 
 type Item = Record<string, unknown>;
 
@@ -110,7 +111,7 @@ async function knownOf(
 ): Promise<boolean[]> {
   const { cache } = deps.stores.query;
   const instructionIds = embeddingInstruction(deps.models.generate, { kind: 'query' });
-  const known = items.map(async ({ image }) => {
+  const known = await fewAtATime(items, async ({ image }, _, ended) => {
     const id = await imageIdIn(image);
     if (id === null) return null;
     const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
@@ -120,9 +121,9 @@ async function knownOf(
       if (signal.aborted || deps.now() > context.deadlineAt) return null;
       return (await cache.lookup(embeddingId, context)).kind !== 'miss';
     };
-    return await bulkReads.run(client, isKnown, { signal });
+    return await bulkReads.run(client, isKnown, { signal, ended });
   });
-  return (await Promise.all(known)).filter((isKnown) => isKnown !== null);
+  return known.filter((isKnown) => isKnown !== null);
 }
 
 /** @returns null where only fetching a URL would tell, or it is no image */
