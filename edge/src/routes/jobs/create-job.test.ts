@@ -190,7 +190,8 @@ it('a deployment without a queue says so, and that another try does not help', a
 describe('an upload of lines with an Idempotency-Key', () => {
   const PIECE_MS = 4000;
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    // It goes on by itself, too: turns of reads pause by it.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], shouldAdvanceTime: true });
   });
   afterEach(() => {
     vi.useRealTimers();
