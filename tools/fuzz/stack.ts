@@ -29,6 +29,7 @@ export async function startFuzzStack(
   { vars, workerEnv, ...more }: StackOptions = {},
 ): Promise<FuzzStack> {
   const stack = await startStack({
+    jobs: true,
     ...more,
     vars: {
       REQUEST_DEADLINE_MS: String(DEADLINE_MS),

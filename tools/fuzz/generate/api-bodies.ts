@@ -1,6 +1,7 @@
 /** Bodies of requests to a route, made of what the OpenAPI document says of it: JSON, forms, and images. */
 import * as fc from 'fast-check';
-import type { ApiDocument, JsonSchema, Operation } from '../http/described.ts';
+import type { ApiDocument, JsonSchema, Media, Operation } from '../http/described.ts';
+import { markOf } from '../http/stored-things.ts';
 import { byteEdit, editBytes } from './byte-edits.ts';
 import { hostileJson, hostileName, hostileString } from './hostile.ts';
 import { editJson, type JsonEdit, jsonEdit } from './json-edits.ts';
@@ -11,6 +12,9 @@ export type Body = { type: string; bytes: Uint8Array };
 export type KnownImage = { bytes: Uint8Array; sha256: string };
 
 const FEW_TOKENS = 3;
+const IMAGE_HASH = /^[0-9a-f]{64}$/;
+/** Of a host that cannot be reached from here. */
+const IMAGE_URL = /^https?:\S+\.(?:avif|gif|jpe?g|png|webp)$/;
 const MAX_TOKENS = /^max_(?:\w+_)?tokens$/;
 
 /** A body of one of the media types that the route reads, valid or nearly so. */
@@ -22,7 +26,7 @@ export function bodyOf(
   const content = operation.requestBody?.content ?? {};
   const kinds = Object.entries(content).map(([type, media]): fc.Arbitrary<Body> => {
     if (type.endsWith('json')) return jsonBody(document, type, media, image);
-    if (type === 'multipart/form-data') return multipartBody(document, media.schema, image);
+    if (type === 'multipart/form-data') return multipartBody(document, media, image);
     if (type === 'application/x-www-form-urlencoded')
       return urlEncodedBody(document, media.schema, image);
     return fc
@@ -42,16 +46,22 @@ function edited(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
     .map((edits) => editBytes(bytes, edits));
 }
 
-/** What images and limits of a value are replaced by: such as the service knows, and few tokens. */
+/** What images and ids of a value are replaced by: such as the service knows. */
 function grounded(value: unknown, image: KnownImage): unknown {
+  const data = Buffer.from(image.bytes).toString('base64');
+  if (typeof value === 'string') {
+    if (IMAGE_HASH.test(value)) return image.sha256;
+    return IMAGE_URL.test(value) ? data : value;
+  }
   if (Array.isArray(value)) return value.map((item) => grounded(item, image));
   if (typeof value !== 'object' || value === null) return value;
-  const data = Buffer.from(image.bytes).toString('base64');
   const members = Object.entries(value).map(([name, inner]): [string, unknown] => {
     if (name === 'sha256') return [name, image.sha256];
     if (name === 'data' && typeof inner === 'string') return [name, data];
     if (name === 'url' && typeof inner === 'string')
       return [name, `data:image/webp;base64,${data}`];
+    if (name === 'file_id') return [name, markOf('file')];
+    if (name === 'input_file_id') return [name, markOf('lines')];
     return [name, grounded(inner, image)];
   });
   return Object.fromEntries(members);
@@ -175,11 +185,18 @@ function urlEncodedBody(
 const BOUNDARY = '----fuzz7MA4YWxkTrZu0gW';
 const BOUNDARIES = [BOUNDARY, `"${BOUNDARY}"`, '', '"', 'other', ' ', 'é', 'x'.repeat(300)];
 
-function multipartBody(
-  document: ApiDocument,
-  schema: JsonSchema,
-  image: KnownImage,
-): fc.Arbitrary<Body> {
+/** The name of the part that has the file, and what it may hold. */
+function fileOf({ schema, example }: Media, image: KnownImage) {
+  const properties = Object.entries((schema.properties ?? {}) as Record<string, JsonSchema>);
+  const name = properties.find(([, { format }]) => format === 'binary')?.[0] ?? 'image';
+  const shown = (example as Record<string, unknown> | undefined)?.[name];
+  const contents: (Uint8Array | string)[] = [image.bytes];
+  if (typeof shown === 'string') contents.push(shown);
+  return { name, contents };
+}
+
+function multipartBody(document: ApiDocument, media: Media, image: KnownImage): fc.Arbitrary<Body> {
+  const { name: fileField, contents } = fileOf(media, image);
   const fileName = fc.oneof(fc.constant('scene.webp'), hostileString);
   const fileType = fc.constantFrom(
     'image/webp',
@@ -200,8 +217,9 @@ function multipartBody(
   const files = fc.array(fc.record({ fileName, fileType, extra }), { minLength: 0, maxLength: 2 });
   const isUsual = fc.constantFrom(true, true, true, false);
   const body = fc
-    .tuple(fields(document, schema, image), files, isUsual)
-    .map(([texts, images, usual]) => {
+    .tuple(fields(document, media.schema, image), files, isUsual, fc.constantFrom(...contents))
+    .map(([all, images, usual, content]) => {
+      const texts = all.filter(([name]) => name !== fileField);
       const part = (headers: string, content: Uint8Array | string) =>
         Buffer.concat([
           Buffer.from(`--${BOUNDARY}\r\n${headers}\r\n`),
@@ -216,8 +234,8 @@ function multipartBody(
           ),
           ...file.map((one) =>
             part(
-              `Content-Disposition: form-data; name="image"; filename="${one.fileName}"\r\nContent-Type: ${one.fileType}\r\n${one.extra}`,
-              image.bytes,
+              `Content-Disposition: form-data; name="${fileField}"; filename="${one.fileName}"\r\nContent-Type: ${one.fileType}\r\n${one.extra}`,
+              content,
             ),
           ),
           Buffer.from(`--${BOUNDARY}--\r\n`),

@@ -3,6 +3,7 @@ import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync 
 import * as fc from 'fast-check';
 import type { ApiDocument, Operation, Parameter } from '../http/described.ts';
 import type { HttpInput } from '../http/exchange.ts';
+import { markOf, type StoredKind } from '../http/stored-things.ts';
 import { type Body, bodyOf, type KnownImage } from './api-bodies.ts';
 import { hostileName, hostileString } from './hostile.ts';
 import { valuesOf } from './schema-values.ts';
@@ -101,6 +102,14 @@ function requestTo(
     });
 }
 
+/** What the ids in paths name. */
+const STORED: Readonly<Record<string, StoredKind>> = {
+  file_id: 'file',
+  job_id: 'job',
+  batch_id: 'batch',
+  prediction_id: 'prediction',
+};
+
 /** A path with its parameters; what a URL cannot hold is escaped. */
 function pathOf(
   path: string,
@@ -109,9 +118,15 @@ function pathOf(
 ): fc.Arbitrary<string> {
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
   const values = names.map((name) => {
-    const example = parameters.find((parameter) => parameter.name === name)?.example;
-    const usual = name === 'sha256' ? image.sha256 : String(example ?? 'x');
-    return fc.oneof(fc.constant(usual), hostileString.map(escaped));
+    const example = String(parameters.find((parameter) => parameter.name === name)?.example ?? 'x');
+    const stored = path.startsWith('/replicate/') && name === 'file_id' ? 'upload' : STORED[name];
+    const usual = stored === undefined ? example : markOf(stored);
+    const known = name === 'sha256' ? image.sha256 : usual;
+    return fc.oneof(
+      { weight: 3, arbitrary: fc.constant(known) },
+      { weight: 1, arbitrary: fc.constant(example) },
+      { weight: 1, arbitrary: hostileString.map(escaped) },
+    );
   });
   return fc
     .tuple(...values)

@@ -87,5 +87,8 @@ function numberOf(schema: JsonSchema, isInteger: boolean): fc.Arbitrary<number> 
       fc.constantFrom(low, max),
       fc.integer({ min: low, max: Math.min(max, low + 5) }),
     );
-  return fc.oneof(fc.constantFrom(low, max), fc.double({ min: low, max, noNaN: true }));
+  // Of a range without its end the number beside it, too.
+  const least =
+    low === min ? low : min + Math.max(Number.MIN_VALUE, Math.abs(min) * Number.EPSILON);
+  return fc.oneof(fc.constantFrom(least, low, max), fc.double({ min: low, max, noNaN: true }));
 }

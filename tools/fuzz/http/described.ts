@@ -6,7 +6,11 @@ import type { HttpInput, HttpReply } from './exchange.ts';
 import { expectNoLeak } from './leaks.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
-type Media = { schema: JsonSchema; examples?: Record<string, { value?: unknown; $ref?: string }> };
+export type Media = {
+  schema: JsonSchema;
+  example?: unknown;
+  examples?: Record<string, { value?: unknown; $ref?: string }>;
+};
 export type Parameter = {
   name: string;
   in: 'path' | 'query' | 'header';
@@ -114,7 +118,7 @@ function pathOf({ target }: HttpInput): string {
 }
 
 /** The operation that answers, and its path; none of paths that are not described. */
-function operationOf(
+export function operationOf(
   { paths }: ApiDocument,
   { method, target }: HttpInput,
 ): [path: string, operation: Operation | undefined] {

@@ -1,6 +1,7 @@
 /** Sends a request as it is described, odd headers and broken-off bodies included. */
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { Violation } from '../violation.ts';
 
 export type HttpInput = {
@@ -39,14 +40,14 @@ export async function exchange(
   input: HttpInput,
   mostMs: number,
 ): Promise<HttpReply | null> {
-  const { method, target, headers, body, cuts, leaveAfter } = input;
+  const { method, target, headers: sent, body, cuts, leaveAfter } = input;
   const hasBody = body.length > 0 || leaveAfter !== null;
   const { hostname, port } = new URL(url);
   const isChunked = cuts.length > 0;
   const length = isChunked
     ? ['transfer-encoding', 'chunked']
     : ['content-length', `${body.length}`];
-  const fields = headers.flatMap(([name, value]) => [name, value.replaceAll(HEADER_VALUE, '?')]);
+  const fields = sent.flatMap(([name, value]) => [name, value.replaceAll(HEADER_VALUE, '?')]);
   const outgoing = request({
     agent,
     hostname,
@@ -71,9 +72,10 @@ export async function exchange(
     const [incoming] = await response;
     const parts: Uint8Array[] = [];
     for await (const part of incoming) parts.push(part as Uint8Array);
-    const bytes = new Uint8Array(Buffer.concat(parts));
+    const headers = new Headers(pairs(incoming));
+    const bytes = new Uint8Array(decoded(Buffer.concat(parts), headers));
     const text = new TextDecoder().decode(bytes);
-    return { status: incoming.statusCode ?? 0, headers: new Headers(pairs(incoming)), text, bytes };
+    return { status: incoming.statusCode ?? 0, headers, text, bytes };
   } catch (error) {
     const { name, code } = error as NodeJS.ErrnoException;
     if (name === 'AbortError' || name === 'TimeoutError' || code === 'ABORT_ERR') {
@@ -84,6 +86,19 @@ export async function exchange(
     throw new Violation(`the connection fails: ${code ?? (error as Error).message}`);
   } finally {
     outgoing.destroy();
+  }
+}
+
+/** What was asked for with `accept-encoding`. */
+function decoded(bytes: Buffer<ArrayBuffer>, headers: Headers): Buffer<ArrayBuffer> {
+  if (bytes.length === 0) return bytes;
+  switch (headers.get('content-encoding')) {
+    case 'gzip':
+      return gunzipSync(bytes);
+    case 'br':
+      return brotliDecompressSync(bytes);
+    default:
+      return bytes;
   }
 }
 

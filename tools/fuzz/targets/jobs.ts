@@ -1,5 +1,5 @@
 /** Lines of jobs, and what GPU workers ask of jobs: signed by one who knows the secret, by others, and spoiled. */
-import { type CommitRequest, commitPath, sourcePath } from '@blip2/shared/jobs/commit';
+import { beginPath, type CommitRequest, commitPath, sourcePath } from '@blip2/shared/jobs/commit';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
 import * as fc from 'fast-check';
 import { byteEdit, editBytes } from '../generate/byte-edits.ts';
@@ -85,6 +85,12 @@ function inputsFor(job: string, image: string): fc.Arbitrary<JobsInput> {
       signedBy: fc.constantFrom('worker', 'worker', 'worker', 'other', 'later', 'nobody'),
     }),
     fc.record({
+      method: fc.constant('POST' as const),
+      target: fc.tuple(jobs, numbers, numbers).map(([id, part, item]) => beginPath(id, part, item)),
+      body: spoiled(fc.oneof(fc.constant(JSON.stringify({ attempt: 'a' })), hostileJson)),
+      signedBy: fc.constantFrom('worker', 'worker', 'other', 'later', 'nobody'),
+    }),
+    fc.record({
       method: fc.constant('GET' as const),
       target: fc
         .tuple(jobs, numbers, numbers)
@@ -97,13 +103,13 @@ function inputsFor(job: string, image: string): fc.Arbitrary<JobsInput> {
 
 export const JOBS: Target<JobsInput> = {
   name: 'jobs',
-  about: "lines of jobs, and the signed routes by which GPU workers get and commit a job's items",
+  about:
+    "lines of jobs, and the signed routes by which GPU workers begin, get and commit a job's items",
   share: 6,
   lanes: 4,
   open: async () => {
     // Nobody else runs what a made-up commit is about: the job stays, with its queue, until the end.
     const service = await startFuzzStack(false, {
-      jobs: true,
       vars: { JOBS_SECRET: SECRET },
       workerEnv: { BLIP2_JOBS_SECRET: OTHER },
     });
