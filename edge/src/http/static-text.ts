@@ -2,6 +2,11 @@
 import zlib from 'node:zlib';
 import { matchesTag, negotiate } from './content-negotiation.ts';
 
+/** The body of one reply from bytes of many. */
+export type SharedBody = (
+  bytes: Uint8Array<ArrayBuffer>,
+) => Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>>;
+
 export class StaticText {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #tag: string;
@@ -16,8 +21,13 @@ export class StaticText {
   /**
    * @param headers of the request
    * @param others headers of the reply
+   * @param bodyOf the body that sends bytes which other replies send as well
    */
-  reply(headers: Headers, others: Record<string, string>): Response {
+  async reply(
+    headers: Headers,
+    others: Record<string, string>,
+    bodyOf: SharedBody,
+  ): Promise<Response> {
     const isPacked = takesGzip(headers.get('accept-encoding'));
     // Strong tags name bytes: those of each coding have their own.
     const etag = isPacked ? `"${this.#tag}-gzip"` : `"${this.#tag}"`;
@@ -25,8 +35,10 @@ export class StaticText {
     if (matchesTag(headers.get('if-none-match'), etag)) {
       return new Response(null, { status: 304, headers: same });
     }
-    if (!isPacked) return new Response(this.#bytes, { headers: { ...same, ...others } });
-    return new Response(this.#packed(), {
+    if (!isPacked) {
+      return new Response(await bodyOf(this.#bytes), { headers: { ...same, ...others } });
+    }
+    return new Response(await bodyOf(this.#packed()), {
       headers: { ...same, ...others, 'content-encoding': 'gzip' },
       // They are compressed already.
       encodeBody: 'manual',

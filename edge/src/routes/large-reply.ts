@@ -148,6 +148,35 @@ export async function largeReply(
   return c.body(await sentStreamOf(piecesOf(body), body.length, held), 200, headers);
 }
 
+/**
+ * Bytes that all replies share, as the body of one: of each what is handed on counts.
+ * @throws as `largeReply`
+ */
+export async function sharedBody(
+  c: AppContext,
+  { config }: Pick<Dependencies, 'config'>,
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
+  if (bytes.length <= LARGE_BYTES || c.req.raw.method === 'HEAD') return bytes;
+  // The platform copies what it is given whole, for as long as its client reads nothing.
+  return await sentStreamOf(piecesOf(bytes), bytes.length, holdPieces(c, config));
+}
+
+/**
+ * Counts one piece at a time of a reply that is put together while it is read.
+ * @throws as `holdReply`
+ */
+export function holdPieces(c: AppContext, config: Dependencies['config']): HeldReply {
+  const held = holdReply(c, config, 0);
+  try {
+    held.onMade(PIECE_BYTES);
+  } catch (thrown) {
+    held.onEnd();
+    throw thrown;
+  }
+  return held;
+}
+
 /** For the stream that sends a reply: `streamOf`. */
 export type HeldReply = Reading & {
   onPiece: () => void;

@@ -2,7 +2,9 @@
 import { CacheableHeaders } from '@blip2/shared/schemas/headers';
 import type { Dependencies } from '../dependencies.ts';
 import { StaticText } from '../http/static-text.ts';
+import { sharedBody } from './large-reply.ts';
 import { openApiDocument } from './openapi/document.ts';
+import { LARGE_REPLY } from './problem-lists.ts';
 import type { Route } from './route.ts';
 import { digest } from './styled-policy.ts';
 
@@ -22,11 +24,12 @@ export function openApiRoute(routes: () => readonly Route[]): Route {
     replies: {
       304: { description: 'It is still the same.', headers: ['cache-control', 'etag', 'vary'] },
     },
-    problems: [],
+    problems: LARGE_REPLY,
     handler: async (c, deps) => {
       const document = made.get(deps) ?? serialize(openApiDocument(routes(), deps));
       made.set(deps, document);
-      return (await document).reply(c.req.raw.headers, { 'content-type': 'application/json' });
+      const type = { 'content-type': 'application/json' };
+      return (await document).reply(c.req.raw.headers, type, (bytes) => sharedBody(c, deps, bytes));
     },
   };
 }

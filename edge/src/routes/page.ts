@@ -8,6 +8,7 @@ import colors from '../page/colors.css';
 import markup from '../page/page.html';
 import ownStyle from '../page/style.css';
 import type { Handler } from './app-context.ts';
+import { sharedBody } from './large-reply.ts';
 import { styledPolicy } from './styled-policy.ts';
 
 const style = colors + ownStyle;
@@ -25,7 +26,7 @@ export const page: Handler = async (c, deps) => {
     assembled.set(deps, assembling);
   }
   const { html: bytes, policy } = await assembling;
-  return c.body(bytes, 200, {
+  return c.body(await sharedBody(c, deps, bytes), 200, {
     'content-type': 'text/html; charset=UTF-8',
     'content-security-policy': policy,
     'cache-control': 'public, max-age=300',

@@ -37,3 +37,5 @@ export const WORK: readonly ProblemSlug[] = [
 ];
 /** Looking up by hash. */
 export const LOOKUP: readonly ProblemSlug[] = ['unknown-image', 'cache-unavailable'];
+/** Sending what is large: there is memory for so much at a time. */
+export const LARGE_REPLY: readonly ProblemSlug[] = ['too-many-requests', 'overloaded'];

@@ -5,8 +5,10 @@ import type { Dependencies } from '../dependencies.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { originOf, UNKNOWN_ORIGIN } from '../http/origin.ts';
 import type { AppContext } from './app-context.ts';
+import { holdPieces, sharedBody } from './large-reply.ts';
 import type { ApiDocument } from './openapi/api-document.ts';
 import { openApiDocument } from './openapi/document.ts';
+import { LARGE_REPLY } from './problem-lists.ts';
 import { AddressedPage } from './reference/addressed-page.ts';
 import { ORIGIN } from './reference/curl.ts';
 import { IMAGE_PATH, referencePage, SCRIPT, STYLE } from './reference/page.ts';
@@ -37,6 +39,7 @@ export function referenceRoutes(routes: () => readonly Route[]): readonly Route[
       summary: 'Show the reference',
       description: 'This document for people, with commands to copy. It needs no JavaScript.',
       reply: { 'text/html': 'text' },
+      problems: LARGE_REPLY,
       headers: ['cache-control', 'etag', 'vary'],
       replies: { 304: { ...same, headers: ['cache-control', 'etag', 'vary'] } },
       handler: async (c, deps) => {
@@ -47,7 +50,8 @@ export function referenceRoutes(routes: () => readonly Route[]): readonly Route[
           origin: shellOrigin(c),
           request: c.req.raw,
           now: deps.now(),
-          stalledMs: deps.config.deadlineMs,
+          bodyOf: (bytes: Uint8Array<ArrayBuffer>) => sharedBody(c, deps, bytes),
+          sending: () => holdPieces(c, deps.config),
         };
         return await addressed.reply(caller, {
           'content-security-policy': policy,

@@ -34,7 +34,7 @@ import { lookupEmbeddings } from './lookup-embeddings.ts';
 import { match } from './match.ts';
 import { openApiRoute } from './openapi.ts';
 import { page } from './page.ts';
-import { JSON_BODY, LOOKUP, REQUEST, WORK } from './problem-lists.ts';
+import { JSON_BODY, LARGE_REPLY, LOOKUP, REQUEST, WORK } from './problem-lists.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
 import { referenceRoutes } from './reference.ts';
@@ -260,7 +260,7 @@ const API: readonly Route[] = [
     parameters: { header: CommonHeaders },
     reply: { 'text/html': 'text' },
     headers: ['cache-control'],
-    problems: [],
+    problems: LARGE_REPLY,
   },
 ];
 

@@ -5,7 +5,8 @@ const parts = ['<p>', 'ü'.repeat(50_000), 'a'.repeat(200_000), '</p>'];
 const page = () => new AddressedPage(parts.join('{{here}}'), '{{here}}', 'tag');
 const others = { 'content-type': 'text/html' };
 const caller = (origin: string, now = 0, init: RequestInit = {}) => ({
-  ...{ origin, now, stalledMs: 30_000 },
+  ...{ origin, now, sending: () => ({ stalledMs: 30_000 }) },
+  bodyOf: async (bytes: Uint8Array<ArrayBuffer>) => bytes,
   request: new Request(origin, init),
 });
 

@@ -4,8 +4,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { matchesTag } from '../../http/content-negotiation.ts';
-import { cacheable, StaticText } from '../../http/static-text.ts';
-import { sentStreamOf } from '../../http/stream.ts';
+import { cacheable, type SharedBody, StaticText } from '../../http/static-text.ts';
+import { type StreamOptions, sentStreamOf } from '../../http/stream.ts';
 
 /** The one that was not asked for the longest makes room, so that the address by which callers mostly come stays. */
 const MAX_PREPARED = 3;
@@ -19,8 +19,9 @@ type Caller = {
   request: Request;
   /** Milliseconds since the epoch. */
   now: number;
-  /** After which a reader that reads nothing more gets nothing more. */
-  stalledMs: number;
+  bodyOf: SharedBody;
+  /** How a body is sent that is put together while it is read. */
+  sending: () => StreamOptions;
 };
 
 export class AddressedPage {
@@ -45,7 +46,7 @@ export class AddressedPage {
 
   /** @param others headers of the reply */
   async reply(caller: Caller, others: Record<string, string>): Promise<Response> {
-    const { origin, request, now } = caller;
+    const { origin, request, now, bodyOf } = caller;
     let text = this.#prepared.get(origin);
     if (text === undefined && now - this.#preparedAt >= PREPARED_MS) {
       this.#preparedAt = now;
@@ -53,7 +54,8 @@ export class AddressedPage {
       text = new StaticText(html, this.#tagOf(origin));
       this.#prepared.set(origin, text);
     }
-    return text?.reply(request.headers, others) ?? (await this.#streamed(caller, others));
+    if (text === undefined) return await this.#streamed(caller, others);
+    return await text.reply(request.headers, others, bodyOf);
   }
 
   #tagOf(origin: string): string {
@@ -61,7 +63,7 @@ export class AddressedPage {
   }
 
   async #streamed(
-    { origin, request, stalledMs }: Caller,
+    { origin, request, sending }: Caller,
     others: Record<string, string>,
   ): Promise<Response> {
     const etag = `"${this.#tagOf(origin)}"`;
@@ -73,7 +75,7 @@ export class AddressedPage {
     if (request.method === 'HEAD') return new Response(null, { headers });
     const parts = withBetween(this.#parts, new TextEncoder().encode(origin));
     const bytes = parts.reduce((sum, { length }) => sum + length, 0);
-    return new Response(await sentStreamOf(piecesOf(parts), bytes, { stalledMs }), { headers });
+    return new Response(await sentStreamOf(piecesOf(parts), bytes, sending()), { headers });
   }
 }
 
