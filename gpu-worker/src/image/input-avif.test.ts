@@ -188,6 +188,19 @@ it('what is written is read as it was written, whatever was damaged', () => {
   );
 });
 
+it.each([
+  [
+    'however many items each is to',
+    Array<AvifReference>(3).fill(['dimg', 1, Array(65_535).fill(2)]),
+  ],
+  ['however few', Array<AvifReference>(60_000).fill(['dimg', 1, [2, 2, 2]])],
+])('references without bound are refused, %s', (_name, references) => {
+  const refused = expect.objectContaining({ slug: 'image-too-large' });
+  expect(() => stillAvif(avifOf([small], references))).toThrow(refused);
+  const [first = parts(1)] = references;
+  expect(stillAvif(avifOf([small], [first, first])).length).toBeGreaterThan(small.data.length);
+});
+
 it('items in the same bytes over and over are refused', () => {
   const many = avifOf(Array(3).fill(large), [['dimg', 1, [2, 3]]]);
   const table = many.indexOf('iloc') + 12;

@@ -21,12 +21,14 @@ import { childOf, type Range, viewOf } from './containers.ts';
 
 /** Numbers of items have 16 bits in the file that is written. */
 const MOST_ITEMS = 2 ** 16 - 1;
+/** And the items to which they are: a grid has 65,536 parts at most, and so has what says how opaque it is. */
+const MOST_REFERENCES = 2 ** 17;
 
 /**
  * Neither sequences, thumbnails, depth nor metadata are in it: nothing of EXIF decides pixels, as an AVIF turns by properties of its own.
  * @throws ApiError `invalid-image` for a sequence without a still image, where one of the items is not there as a whole, and where
  *   they are in the same bytes over and over;
- *   `image-too-large` for too many items or properties
+ *   `image-too-large` for too many items, properties or references
  */
 export function stillAvif(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
@@ -52,7 +54,7 @@ function stillOf(bytes: Uint8Array, view: DataView, meta: Range): AvifFile {
     };
     if (own.some(hasName)) alphas.add(id);
   }
-  const references = [...referencesIn(view, meta)];
+  const references = referencesOf(view, meta);
   const kinds = new Map<number, { kind: string; isHidden: boolean }>();
   for (const { id, ...kind } of kindsIn(view, meta)) kinds.set(id, kind);
   const needed = itemsFrom(primaryIn(view, meta), references, alphas);
@@ -94,6 +96,17 @@ function associationsByItem(view: DataView, meta: Range): Map<number, Associatio
     else own.push(association);
   }
   return ofItem;
+}
+
+function referencesOf(view: DataView, meta: Range): Reference[] {
+  const references: Reference[] = [];
+  let count = 0;
+  for (const reference of referencesIn(view, meta)) {
+    count += Math.max(1, reference.to.length);
+    if (count > MOST_REFERENCES) throw tooMuch('references', MOST_REFERENCES);
+    references.push(reference);
+  }
+  return references;
 }
 
 function cutOff(): ApiError {
