@@ -25,12 +25,18 @@ const OPTIONS: BannerOptions = {
   unread: [],
   mistyped: {},
   jobs: 'on',
+  fileLimit: null,
   sample: '/clone/test/scenes/pair-noto-00.webp',
 };
 const printed = (change: Partial<BannerOptions> = {}) =>
   stripVTControlCharacters(banner({ ...OPTIONS, ...change }));
 
 describe('the banner', () => {
+  it('says how many connections end the edge, where they are few', () => {
+    expect(printed()).not.toContain('files');
+    expect(printed({ fileLimit: 1024 })).toContain('at most 1024 open at a time');
+  });
+
   it('names the limits that hold for whoever is let in', () => {
     expect(printed({ isLimited: true })).toContain('without a key, the ANONYMOUS_… ones');
     const keys = printed({ isLimited: true, isOpen: false });

@@ -24,6 +24,8 @@ export type BannerOptions = {
   mistyped: Readonly<Record<string, string>>;
   /** `on`, `off`, or why there are none. */
   jobs: string;
+  /** Files and connections that a process may have open, where that is few. */
+  fileLimit: number | null;
   /** Absolute path of an image that every clone has. */
   sample: string;
 };
@@ -35,7 +37,7 @@ const limitsOf = (isOpen: boolean) =>
 
 export function banner(options: BannerOptions): string {
   const { url, others, health, summary, isOpen, isLimited, jobs, sample } = options;
-  const { allowsPrivateImages, unread, mistyped } = options;
+  const { allowsPrivateImages, unread, mistyped, fileLimit } = options;
   const { model, execution_provider, execution_provider_why: why, precision } = health;
   const ofJobs: Record<string, string> = { on: 'as below (docs/jobs.md)', off: 'off (--no-jobs)' };
   const rows = {
@@ -53,6 +55,10 @@ export function banner(options: BannerOptions): string {
     images: allowsPrivateImages
       ? 'fetched from private addresses too: whoever may ask reaches them (ALLOW_PRIVATE_IMAGE_URLS)'
       : undefined,
+    files:
+      fileLimit === null
+        ? undefined
+        : `at most ${fileLimit} open at a time, and as many connections end the edge: raise \`ulimit -Hn\` (docs/security.md)`,
     'not read':
       unread.length > 0
         ? `${unread.join(', ')}: the edge reads them from [vars] of wrangler.toml`

@@ -5,6 +5,7 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { banner, otherUrls } from './banner.ts';
+import { lowFileLimit } from './open-files.ts';
 import { ROOT } from './prepare-edge.ts';
 import { START } from './programs/service.ts';
 import { startOrExit } from './start-or-exit.ts';
@@ -60,6 +61,7 @@ console.log(
     allowsPrivateImages: config.allowPrivateImageUrls,
     unread: unreadVariables(process.env),
     mistyped: mistypedVariables(Object.keys(process.env)),
+    fileLimit: await lowFileLimit(),
     sample: join(ROOT, SAMPLE),
   }),
 );
