@@ -104,7 +104,7 @@ export const forbiddenConfig: fc.Arbitrary<GenerationConfig> = fc
   )
   .map(([allowed, change]) => ({ ...allowed, ...change }));
 
-/** Batches that a property is tried with: few as part of all tests, many with ISOLATION_BATCHES=10000. */
+/** Batches that a property is tried with: of real models few as part of all tests, many with ISOLATION_BATCHES=10000. */
 export function batches(few: number): number {
   return Number(process.env.ISOLATION_BATCHES ?? few);
 }
