@@ -6,6 +6,7 @@ import { helpOf } from '@blip2/shared/config/help';
 import { nearest } from '@blip2/shared/config/nearest';
 import { withDefaults } from '@blip2/shared/config/option';
 import { dashboardJson } from '../infra/src/grafana/dashboard.ts';
+import { frontConfig } from '../infra/src/haproxy/front.ts';
 import { clusterHaproxy } from '../infra/src/kubernetes/balancer.ts';
 import { manifestsYaml } from '../infra/src/kubernetes/manifests.ts';
 import { alertsYaml } from '../infra/src/prometheus/alerts.ts';
@@ -14,10 +15,14 @@ import { synthesizeCdk } from './cdk.ts';
 import { ROOT } from './prepare-edge.ts';
 import { INFRA } from './programs/maintenance.ts';
 
+/** TLS is an operator's: `bind :443 ssl crt …`. */
+const FRONT = { bind: ':8080', service: '127.0.0.1:8787' };
+
 /** The parts, and the files in which they are committed. */
 const PARTS: Record<string, { path: string; text: (settings: Settings) => string }> = {
   kubernetes: { path: 'infra/kubernetes/blip2.yaml', text: manifestsYaml },
   haproxy: { path: 'infra/haproxy/haproxy.cfg', text: clusterHaproxy },
+  front: { path: 'infra/haproxy/front.cfg', text: () => frontConfig(FRONT) },
   alerts: { path: 'infra/prometheus/alerts.yml', text: alertsYaml },
   dashboard: { path: 'infra/grafana/dashboard.json', text: dashboardJson },
 };

@@ -115,6 +115,7 @@ export const INFRA = {
   summary: 'Prints what a deployment consists of, as it is in infra/ with other settings.',
   details: `  kubernetes   manifests, for "kubectl apply -f -"
   haproxy      configuration of the balancer within a cluster
+  front        configuration of HAProxy before a service of npm start
   alerts       rules for Prometheus
   dashboard    dashboard for Grafana
   cdk          queues and workers on AWS: synthesizes the stack, prints the folder (docs/deploy.md)
