@@ -47,7 +47,7 @@ export function banner(options: BannerOptions): string {
     network:
       others.length === 0
         ? undefined
-        : `${others.join(', ')} (open to all who ${isOpen ? 'reach it' : 'have a key'})`,
+        : `${others.join(', ')} (open to all who ${isOpen ? 'reach it' : 'have a key'}; HAProxy belongs before it: docs/deploy.md)`,
     keys: isOpen
       ? 'none needed (--require-key asks for one)'
       : 'needed: npm run keys -- create NAME',
