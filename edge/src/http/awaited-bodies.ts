@@ -16,6 +16,8 @@ import {
 const MOST = 1024;
 /** Of replies: each has timers and readers, and as many free bytes. */
 export const MOST_REPLIES = 256;
+/** Of documents that are the same for all, to whoever opens a connection: they keep no other reply out. */
+export const MOST_DOCUMENTS = 256;
 
 /** What is said to who has too many, and where there are too many of all. */
 export type Words = { has: string; all: string };

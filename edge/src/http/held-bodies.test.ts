@@ -436,3 +436,18 @@ it('bodies of those whom nobody tells apart have all of it together', () => {
   expect(() => bodies[0]?.add(MEBIBYTE + FREE)).toThrow(overloaded);
   for (const body of bodies) body.close();
 });
+
+it('documents that are the same for all keep no other reply out, and have a bound', () => {
+  const options = { ms: 30_000, kind: 'reply' } as const;
+  const documents = Array.from({ length: 256 }, (_, n) => {
+    return holdBody(LIMIT, { ...options, client: `reader ${n}`, isDocument: true });
+  });
+  for (const document of documents) document.begin();
+  const reply = holdBody(LIMIT, { ...options, client: 'somebody else' });
+  reply.begin();
+  const beyond = holdBody(LIMIT, { ...options, client: 'one more', isDocument: true });
+  expect(() => beyond.begin()).toThrow(overloaded);
+  documents[0]?.close();
+  beyond.begin();
+  for (const body of [...documents, reply, beyond]) body.close();
+});

@@ -4,7 +4,7 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import { clientThat, isUnnamed } from '../turns/unnamed.ts';
-import { AwaitedBodies, MOST_REPLIES, OF_REPLIES } from './awaited-bodies.ts';
+import { AwaitedBodies, MOST_DOCUMENTS, MOST_REPLIES, OF_REPLIES } from './awaited-bodies.ts';
 import { RecentPace } from './recent-pace.ts';
 import {
   type ComingBody,
@@ -37,6 +37,8 @@ const shares = new Set<Share>();
 const awaited = new AwaitedBodies<Share>(remove);
 /** The replies, whatever they have in memory. */
 const sent = new AwaitedBodies<Share>(remove, MOST_REPLIES, OF_REPLIES);
+/** Those that need no key, and cost their client nothing. */
+const documents = new AwaitedBodies<Share>(remove, MOST_DOCUMENTS, OF_REPLIES);
 
 /** One body. Whoever has opened it must close it. */
 export type HeldBody = {
@@ -67,6 +69,7 @@ export type HeldBody = {
  * @param client who sends it
  * @param ms milliseconds after which it counts as closed: Cloudflare may stop a request without running its `finally`
  * @param signal aborted when the client goes away: then it counts as closed at once
+ * @param isDocument whether it is a reply that is the same for all
  * @param now milliseconds since the epoch
  */
 export function holdBody(
@@ -76,16 +79,19 @@ export function holdBody(
     ms,
     signal,
     kind = 'body',
+    isDocument = false,
     now = Date.now,
   }: {
     client: string;
     ms: number;
     signal?: AbortSignal | undefined;
     kind?: Kind;
+    isDocument?: boolean;
     now?: () => number;
   },
 ): HeldBody {
   const limit = kind === 'upload' ? most * UPLOADS : most;
+  const ofReplies = isDocument ? documents : sent;
   const openedAt = now();
   const share: Share = {
     ...{ client, kind, openedAt },
@@ -100,7 +106,7 @@ export function holdBody(
   if (signal?.aborted) close();
   return {
     begin: () => {
-      if (!share.isOver) (kind === 'reply' ? sent : awaited).add(share, now());
+      if (!share.isOver) (kind === 'reply' ? ofReplies : awaited).add(share, now());
     },
     add: (bytes, held = bytes) => {
       share.pace.add(bytes, now());
@@ -203,4 +209,5 @@ function remove(share: Share): void {
   shares.delete(share);
   awaited.leave(share);
   sent.leave(share);
+  documents.leave(share);
 }

@@ -159,15 +159,15 @@ export async function sharedBody(
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
   if (bytes.length <= LARGE_BYTES || c.req.raw.method === 'HEAD') return bytes;
   // The platform copies what it is given whole, for as long as its client reads nothing.
-  return await sentStreamOf(piecesOf(bytes), bytes.length, holdPieces(c, config));
+  return await sentStreamOf(piecesOf(bytes), bytes.length, holdDocument(c, config));
 }
 
 /**
- * Counts one piece at a time of a reply that is put together while it is read.
+ * Counts one piece at a time of a document that is the same for all.
  * @throws as `holdReply`
  */
-export function holdPieces(c: AppContext, config: Dependencies['config']): HeldReply {
-  const held = holdReply(c, config, 0);
+export function holdDocument(c: AppContext, config: Dependencies['config']): HeldReply {
+  const held = holdReply(c, config, 0, { isDocument: true });
   try {
     held.onMade(PIECE_BYTES);
   } catch (thrown) {
@@ -200,9 +200,15 @@ const COPIES = 2;
  * Counts what a reply has in memory beside the bodies of its client, and the reply itself among those that are sent at a time. It
  * counts as slow only while its client is waited for.
  * @param bytes in memory
+ * @param isDocument whether it is the same for all: such replies keep no others out
  * @throws ApiError `too-many-requests`, `overloaded`
  */
-export function holdReply(c: AppContext, config: Dependencies['config'], bytes: number): HeldReply {
+export function holdReply(
+  c: AppContext,
+  config: Dependencies['config'],
+  bytes: number,
+  { isDocument = false } = {},
+): HeldReply {
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   const { signal, method } = c.req.raw;
   // Its body is dropped.
@@ -211,7 +217,7 @@ export function holdReply(c: AppContext, config: Dependencies['config'], bytes: 
     return { stalledMs: 0, onPiece: nothing, onEnd: nothing, onMade: nothing, onMore: nothing };
   const ms = HELD_STALLS * stalledMs;
   const client = clientIn(c, config);
-  const held = holdBody(maxHeldBytes, { client, ms, signal, kind: 'reply' });
+  const held = holdBody(maxHeldBytes, { client, ms, signal, kind: 'reply', isDocument });
   try {
     held.begin();
     held.add(0, bytes);

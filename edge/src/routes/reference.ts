@@ -5,7 +5,7 @@ import type { Dependencies } from '../dependencies.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { originOf, UNKNOWN_ORIGIN } from '../http/origin.ts';
 import type { AppContext } from './app-context.ts';
-import { holdPieces, sharedBody } from './large-reply.ts';
+import { holdDocument, sharedBody } from './large-reply.ts';
 import type { ApiDocument } from './openapi/api-document.ts';
 import { openApiDocument } from './openapi/document.ts';
 import { LARGE_REPLY } from './problem-lists.ts';
@@ -51,7 +51,7 @@ export function referenceRoutes(routes: () => readonly Route[]): readonly Route[
           request: c.req.raw,
           now: deps.now(),
           bodyOf: (bytes: Uint8Array<ArrayBuffer>) => sharedBody(c, deps, bytes),
-          sending: () => holdPieces(c, deps.config),
+          sending: () => holdDocument(c, deps.config),
         };
         return await addressed.reply(caller, {
           'content-security-policy': policy,

@@ -160,6 +160,8 @@ async function* byTurns(
   }
 }
 
+/** Others are images, or are refused. */
+const LONGEST_ADDRESS = 2 ** 14;
 const ADDRESS =
   /^https?:\/\/[^/?#]+(?:\/[^?#]*)?\/replicate\/v1\/files\/([0-9a-f]+)(?:\/download)?(?:[?#].*)?$/;
 
@@ -173,6 +175,7 @@ export async function uploadedFile(
   text: string,
   field: string,
 ): Promise<StoredFile | null> {
+  if (text.length > LONGEST_ADDRESS) return null;
   const [, id = ''] = ADDRESS.exec(text.trim()) ?? [];
   if (id === '' || deps.predictions === undefined) return null;
   if (objectIdOf(deps.predictions, id) === null) return null;

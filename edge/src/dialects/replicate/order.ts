@@ -55,8 +55,10 @@ export async function orderOf(
           ...(model !== undefined && { model: subject.model }),
         };
   const prompt = promptOf(deps, input);
-  const fingerprint = await fingerprintOf([name, id, input]);
   const { source, shown } = await imageOf(c, deps, input.image);
+  const asShown = { ...input, image: shown };
+  // Of the image its hash: the text of a large one is dear to write.
+  const fingerprint = await fingerprintOf([name, id, asShown]);
   const {
     signal: _signal,
     deadlineAt: _at,
@@ -70,7 +72,7 @@ export async function orderOf(
   return {
     model: name,
     version: id,
-    input: { ...input, image: shown },
+    input: asShown,
     source,
     field: IMAGE,
     prompt,

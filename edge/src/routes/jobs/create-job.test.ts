@@ -1,3 +1,4 @@
+import zlib from 'node:zlib';
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { JobBase } from '../../jobs/job.ts';
@@ -37,6 +38,15 @@ it('what is wrong takes no turn from the jobs of others', async () => {
     expect((await create({ task: 'caption', items: [{ image }] })).status).toBe(202);
     expect(taken).toHaveBeenCalledTimes(1);
     expect(own).toHaveBeenCalledTimes(5);
+    // Of a compressed one nobody knows what it becomes.
+    const body = new Uint8Array(zlib.gzipSync('{}'));
+    const headers = {
+      'content-type': 'application/json',
+      'content-encoding': 'gzip',
+      'content-length': String(body.length),
+    };
+    await edge.request('/v1/jobs', { method: 'POST', headers, body });
+    expect(taken).toHaveBeenCalledTimes(2);
   } finally {
     taken.mockRestore();
     own.mockRestore();

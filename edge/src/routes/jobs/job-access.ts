@@ -6,7 +6,8 @@ import type { IndexPage, JobKind, ListedJob, PageOrder } from '../../jobs/job-in
 import type { ResultStores } from '../../jobs/read-results.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { settlingObject, settlingObjects } from '../../settling.ts';
-import type { AppContext, IsThere } from '../app-context.ts';
+import { bulkReads } from '../../turns/bulk-reads.ts';
+import { type AppContext, clientIn, type IsThere } from '../app-context.ts';
 import { isFor, mayList, ownerOf } from './owner.ts';
 
 /** Of a page: where those that were asked for have more, the rest is on the next. */
@@ -71,7 +72,7 @@ export async function listJobs(
     if (found === null) {
       throw new ApiError('invalid-request', `after: is no ${kind} of yours.`, { field: 'after' });
     }
-    const shown = await snapshotsOf(deps, namespace, found);
+    const shown = await snapshotsOf(c, deps, namespace, found);
     // Of some there is nothing to show, as of those that are being created: the last of an empty page would lead nobody on.
     const last = found.entries.at(-1);
     if (shown.entries.length > 0 || !found.hasMore || last === undefined) return shown;
@@ -79,19 +80,24 @@ export async function listJobs(
   }
 }
 
+/** By turns: a page is a hundred reads for some bytes. */
 async function snapshotsOf(
+  c: AppContext,
   deps: Dependencies,
   namespace: DurableObjectNamespace,
   found: IndexPage<ListedJob>,
 ): Promise<IndexPage<JobSnapshot>> {
   const entries: JobSnapshot[] = [];
+  const client = clientIn(c, deps.config);
+  const bounds = { signal: c.req.raw.signal, longestMs: deps.config.deadlineMs };
   let characters = 0;
   for (let from = 0; from < found.entries.length; from += ASKED_TOGETHER) {
     // A job may have a hundred errors, and metadata of 50,000 characters: a hundred such would be tens of megabytes.
     if (characters > MAX_PAGE_CHARACTERS) return { entries, hasMore: true };
     const some = found.entries.slice(from, from + ASKED_TOGETHER).map(async ({ id }) => {
       const named = objectIdOf(namespace, id);
-      return named && (await jobAt(deps, named).snapshot(id));
+      if (named === null) return null;
+      return await bulkReads.run(client, () => jobAt(deps, named).snapshot(id), bounds);
     });
     for (const snapshot of await Promise.all(some)) {
       if (snapshot === null) continue;

@@ -8,6 +8,7 @@ import { objectIdOf } from '../../predictions/ids.ts';
 import { newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 import { bucket, caption, createJob, failed, frames, TestJob } from '../../testing/jobs.ts';
 import { storeKey } from '../../testing/keys.ts';
+import { bulkReads } from '../../turns/bulk-reads.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -67,20 +68,26 @@ describe('results of a job that runs', () => {
 
 it('a client watches so many jobs at a time, and may watch again where it has left', async () => {
   const job = await created([url('a')]);
-  const watch = () => edge.request(`/v1/jobs/job_${job.id}/events`);
-  const open = await Promise.all(Array.from({ length: 32 }, watch));
+  const watch = (address?: string) => {
+    const headers = address === undefined ? {} : { 'cf-connecting-ip': address };
+    return edge.request(`/v1/jobs/job_${job.id}/events`, { headers });
+  };
+  const named = () => watch('203.0.113.77');
+  const open = await Promise.all(Array.from({ length: 32 }, named));
   expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
-  const refused = await watch();
+  const refused = await named();
   expect(await refused.json()).toMatchObject({
     ...{ status: 429, limit: 32 },
-    detail: expect.stringContaining(
-      'Those whose address is not known together watch 32 jobs: end one of these streams',
-    ),
+    detail: expect.stringContaining('This client watches 32 jobs: end one of these streams'),
   });
   await Promise.all(open.map(({ body }) => body?.cancel()));
-  const again = await watch();
+  const again = await named();
   expect(again.status).toBe(200);
   await again.body?.cancel();
+  // They may be many people.
+  const unnamed = await Promise.all(Array.from({ length: 40 }, () => watch()));
+  expect(new Set(unnamed.map(({ status }) => status))).toEqual(new Set([200]));
+  await Promise.all(unnamed.map(({ body }) => body?.cancel()));
 });
 
 it('a job is another key’s business, and its tenant’s own', async () => {
@@ -142,6 +149,22 @@ it('a page that is large counts among the bodies of its client until it is read'
   ];
   expect([first.status, second.status]).toEqual([200, 429]);
   expect(((await first.json()) as { data: Shown[] }).data).toHaveLength(4);
+});
+
+it('a list asks each of its jobs in a turn of its client', async () => {
+  edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
+  const mine = await storeKey({ namespace: crypto.randomUUID().replaceAll('-', '') });
+  for (const name of ['a', 'b', 'c']) {
+    await edge.post('/v1/jobs', { task: 'caption', items: [url(name)] }, mine);
+  }
+  const turns = vi.spyOn(bulkReads, 'run');
+  try {
+    const page = await edge.request('/v1/jobs', { headers: mine });
+    expect(((await page.json()) as { data: unknown[] }).data).toHaveLength(3);
+    expect(turns).toHaveBeenCalledTimes(3);
+  } finally {
+    turns.mockRestore();
+  }
 });
 
 it('a list goes on behind jobs that were never created', async () => {

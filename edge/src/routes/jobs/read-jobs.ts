@@ -7,7 +7,7 @@ import { readQuery } from '../../http/read-query.ts';
 import { HEARTBEAT_MS, sseResponse } from '../../http/sse.ts';
 import { ENDED, ID_PREFIXES } from '../../jobs/contract.ts';
 import { Places } from '../../turns/places.ts';
-import { clientThat } from '../../turns/unnamed.ts';
+import { clientThat, isUnnamed } from '../../turns/unnamed.ts';
 import { clientIn, type Handler } from '../app-context.ts';
 import { storedJson } from '../large-reply.ts';
 import { type FoundJob, jobOf, listJobs } from './job-access.ts';
@@ -19,6 +19,8 @@ const PAGE = 20;
 const WATCH_MS = 1000;
 /** Jobs that one client watches at a time, in one instance of the Worker. */
 const MAX_WATCHERS = 32;
+/** Of all together whom nobody tells apart. */
+const MAX_UNNAMED_WATCHERS = 256;
 /** How long it is watched at most: a Worker may ask only so often. Clients connect again. */
 const LONGEST_WATCH_MS = 3_600_000;
 
@@ -63,9 +65,10 @@ async function* watched<Event>(
   events: AsyncGenerator<Event, void, undefined>,
 ): AsyncGenerator<Event, void, undefined> {
   const others = watchers.count(client);
-  if (others >= MAX_WATCHERS) {
+  const most = isUnnamed(client) ? MAX_UNNAMED_WATCHERS : MAX_WATCHERS;
+  if (others >= most) {
     const detail = `${clientThat(client, 'watches')} ${others} jobs: end one of these streams, or read the job now and then.`;
-    throw new ApiError('too-many-requests', detail, { limit: MAX_WATCHERS, retry_after: 1 });
+    throw new ApiError('too-many-requests', detail, { limit: most, retry_after: 1 });
   }
   using _place = watchers.take({ client });
   yield* events;
