@@ -53,7 +53,11 @@ function grounded(value: unknown, image: KnownImage): unknown {
     if (IMAGE_HASH.test(value)) return image.sha256;
     return IMAGE_URL.test(value) ? data : value;
   }
-  if (Array.isArray(value)) return value.map((item) => grounded(item, image));
+  if (Array.isArray(value)) {
+    // Of a list of hashes the first: the same again is refused.
+    const isOther = (item: unknown, i: number) => i > 0 && IMAGE_HASH.test(String(item));
+    return value.map((item, i) => (isOther(item, i) ? item : grounded(item, image)));
+  }
   if (typeof value !== 'object' || value === null) return value;
   const members = Object.entries(value).map(([name, inner]): [string, unknown] => {
     if (name === 'sha256') return [name, image.sha256];
