@@ -60,7 +60,7 @@ function grounded(value: unknown, image: KnownImage): unknown {
   }
   if (typeof value !== 'object' || value === null) return value;
   const members = Object.entries(value).map(([name, inner]): [string, unknown] => {
-    if (name === 'sha256') return [name, image.sha256];
+    if (name === 'sha256' && typeof inner === 'string') return [name, image.sha256];
     if (name === 'data' && typeof inner === 'string') return [name, data];
     if (name === 'url' && typeof inner === 'string')
       return [name, `data:image/webp;base64,${data}`];
