@@ -14,12 +14,16 @@ import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
 import { expectSoundState } from './damaged-state.ts';
-import type { ResolveOptions } from './host-network/resolve.ts';
 import type { JobQueue } from './job-queue.ts';
 import { LocalWorker } from './local-worker.ts';
 import { ownStorage } from './own-storage.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
-import { type LogLevel, type ServedWorker, serveWorker } from './serve-worker.ts';
+import {
+  type LogLevel,
+  type NetworkOptions,
+  type ServedWorker,
+  serveWorker,
+} from './serve-worker.ts';
 import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
 import { sweepStorage } from './sweep-storage.ts';
@@ -272,7 +276,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 /** The hosts of images must be public, whatever their names are. The GPU worker, which the Worker's own `fetch` reaches, is not. */
 function imageNetwork(
   variables: Readonly<Record<string, unknown>>,
-): Record<string, ResolveOptions> {
+): Record<string, NetworkOptions> {
   return { IMAGE_NETWORK: { allowPrivate: readConfig(variables).allowPrivateImageUrls } };
 }
 

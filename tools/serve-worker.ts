@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 import type { Json, Log, Miniflare, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
 import { EXPIRING_WORKER, expireEntries } from './expire-entries.ts';
-import { type HostNetwork, startHostNetwork } from './host-network/host-network.ts';
-import type { ResolveOptions } from './host-network/resolve.ts';
+import { type HostNetwork, serviceOf } from './host-network/host-network.ts';
+import { startNetworkThread } from './host-network/network-thread.ts';
 import { type LogLine, RepeatedLines } from './repeated-lines.ts';
 
 export type ServeOptions = {
@@ -28,7 +28,7 @@ export type ServeOptions = {
   /** Bindings whose `fetch` is for hosts of which nothing is known, by the variables of the Worker; its own connects to any address. */
   networks?: (
     variables: Readonly<Record<string, unknown>>,
-  ) => Readonly<Record<string, ResolveOptions>>;
+  ) => Readonly<Record<string, NetworkOptions>>;
   /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
   /** Serves the Worker's buckets by the protocol of S3 too, below `S3_PATH` and their names: at a port of its own, for who signs with these. */
@@ -36,6 +36,10 @@ export type ServeOptions = {
   /** Called when workerd has ended by itself and serves again; miniflare starts it again, unless it ends meanwhile. */
   onRestart?: () => void;
   logLevel?: LogLevel;
+};
+export type NetworkOptions = {
+  /** Whether hosts may have addresses that are not public. */
+  allowPrivate: boolean;
 };
 export type LogLevel = 'none' | 'error' | 'log';
 
@@ -107,7 +111,7 @@ export async function serveWorker(
           r2Buckets: bucketsOf(r2Buckets as Buckets, s3),
           serviceBindings: {
             ...(serviceBindings as object),
-            ...Object.fromEntries(bound.map(([name, { service }]) => [name, service])),
+            ...Object.fromEntries(bound.map(([name, network]) => [name, serviceOf(network)])),
           },
           modulesRoot: '/',
           modules: [bundle.main, ...bundle.others].map(({ name, type, contents }) => ({
@@ -170,12 +174,14 @@ export async function serveWorker(
 }
 
 async function startNetworks(
-  networks: Readonly<Record<string, ResolveOptions>>,
+  networks: Readonly<Record<string, NetworkOptions>>,
 ): Promise<[name: string, HostNetwork][]> {
   return await Promise.all(
-    Object.entries(networks).map(async ([name, options]): Promise<[string, HostNetwork]> => {
-      return [name, await startHostNetwork(options)];
-    }),
+    Object.entries(networks).map(
+      async ([name, { allowPrivate }]): Promise<[string, HostNetwork]> => {
+        return [name, await startNetworkThread(allowPrivate)];
+      },
+    ),
   );
 }
 

@@ -14,16 +14,10 @@ import { HOST_FAILURE, HostFailure } from '../../edge/src/image/host-failure.ts'
 import { reachHost } from './reach-host.ts';
 import type { ResolveOptions } from './resolve.ts';
 
-export type HostNetwork = {
-  /** As miniflare binds it: workerd sends the whole URL, as to a proxy, and the secret. */
-  service: {
-    external: {
-      address: string;
-      http: { style: 1; injectRequestHeaders: { name: string; value: string }[] };
-    };
-  };
-  stop: () => Promise<void>;
-};
+export type HostNetwork = Place & { stop: () => Promise<void> };
+
+/** Port of this machine, 0 for any that is free, and what is asked of whoever connects to it. */
+export type Place = { port: number; secret: string };
 
 const LOOPBACK = '127.0.0.1';
 /** Keeps out other programs of this machine, and web pages. */
@@ -36,8 +30,20 @@ const HANDED_ON = ['content-type', 'content-length', 'content-encoding', 'locati
 /** Of workerd's connection to here. Host and the length of a body that has none are made anew. */
 const NOT_SENT = [SECRET, 'host', 'connection', 'keep-alive', 'transfer-encoding', 'upgrade'];
 
-export async function startHostNetwork(options: ResolveOptions): Promise<HostNetwork> {
-  const secret = randomBytes(24).toString('hex');
+export const newSecret = () => randomBytes(24).toString('hex');
+
+/** A network as miniflare binds it: workerd sends the whole URL, as to a proxy, and the secret. */
+export function serviceOf({ port, secret: value }: Place) {
+  const injectRequestHeaders = [{ name: SECRET, value }];
+  const http = { style: 1 as const, injectRequestHeaders };
+  return { external: { address: `${LOOPBACK}:${port}`, http } };
+}
+
+/** Serves in this thread. */
+export async function startHostNetwork(
+  options: ResolveOptions,
+  { port: wanted, secret }: Place = { port: 0, secret: newSecret() },
+): Promise<HostNetwork> {
   // workerd names the host in the URL alone.
   const settings = { maxHeaderSize: MAX_REQUEST_HEADERS, requireHostHeader: false };
   const server = createServer(settings, (request, response) => {
@@ -45,13 +51,10 @@ export async function startHostNetwork(options: ResolveOptions): Promise<HostNet
   });
   // workerd may use a connection in the moment in which it would be closed.
   server.keepAliveTimeout = 0;
-  await once(server.listen(0, LOOPBACK), 'listening');
+  await once(server.listen(wanted, LOOPBACK), 'listening');
   const { port } = server.address() as AddressInfo;
-  const injectRequestHeaders = [{ name: SECRET, value: secret }];
   return {
-    service: {
-      external: { address: `${LOOPBACK}:${port}`, http: { style: 1, injectRequestHeaders } },
-    },
+    ...{ port, secret },
     stop: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

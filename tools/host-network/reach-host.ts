@@ -6,7 +6,7 @@ import {
   type RequestOptions,
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIPv6, type LookupFunction } from 'node:net';
+import { isIPv6, type LookupFunction, type TcpSocketConnectOpts } from 'node:net';
 import type { Readable } from 'node:stream';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { HostFailure, type HostFailureReason } from '../../edge/src/image/host-failure.ts';
@@ -27,8 +27,16 @@ export const MAX_HEADER_BYTES = 16_384;
 export const MAX_INFORMATION = 8;
 /** Longer than the edge waits for anything. */
 const IDLE_MS = 30_000;
+/** Pieces of a body that may be of any size, and how many bytes each of those beyond has on average at least. */
+export const SMALL_PIECES = 4096;
+const MIN_PIECE_BYTES = 64;
 /** For one of several addresses: Node's quarter of a second is short for a host that is far away. */
 const ATTEMPT_MS = 1000;
+
+/** What is handed on to the connection. */
+type ConnectOptions = Pick<TcpSocketConnectOpts, 'autoSelectFamilyAttemptTimeout'> & {
+  secureContext?: SecureContext;
+};
 
 /**
  * Connects to an address that was looked up and checked once, and follows no redirects.
@@ -42,7 +50,7 @@ export async function reachHost(
   const addresses = await addressesOf(url.hostname, options, signal);
   const isSecure = url.protocol === 'https:';
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const settings: RequestOptions & { secureContext?: SecureContext } = {
+  const settings: RequestOptions & ConnectOptions = {
     method,
     headers,
     signal,
@@ -77,11 +85,29 @@ export async function reachHost(
   request.once('close', () => reject(new HostFailure('lost')));
   request.once('response', (response) => {
     // 101 without a protocol reads as a reply.
-    if ((response.statusCode ?? 0) >= 200) resolve(response);
+    if ((response.statusCode ?? 0) >= 200) resolve(inPieces(response));
     else request.destroy(new Error('It switches protocols.'));
   });
   body.pipe(request);
   return await promise;
+}
+
+/**
+ * Ends a reply whose chunks, or records of TLS, are tiny: one byte each takes a hundred times as long as it should,
+ * and everybody else's hosts wait for what one read of a connection takes.
+ */
+function inPieces(reply: IncomingMessage): IncomingMessage {
+  let [pieces, bytes] = [0, 0];
+  const push = reply.push.bind(reply);
+  reply.push = (piece, encoding) => {
+    // What is left of a read is passed over.
+    if (reply.destroyed) return false;
+    bytes += piece?.length ?? 0;
+    const isTiny = ++pieces > SMALL_PIECES + bytes / MIN_PIECE_BYTES;
+    if (isTiny) reply.destroy(new Error('It sends its body in tiny pieces.'));
+    return push(piece, encoding);
+  };
+  return reply;
 }
 
 /** Errors of connections, which say nothing of TLS. */
