@@ -18,7 +18,12 @@ import type { JobQueue } from './job-queue.ts';
 import { LocalWorker } from './local-worker.ts';
 import { ownStorage } from './own-storage.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
-import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
+import {
+  type LogLevel,
+  type NetworkOptions,
+  type ServedWorker,
+  serveWorker,
+} from './serve-worker.ts';
 import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
 import { sweepStorage } from './sweep-storage.ts';
@@ -269,8 +274,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 }
 
 /** The hosts of images must be public, whatever their names are. The GPU worker, which the Worker's own `fetch` reaches, is not. */
-function imageNetwork(variables: Readonly<Record<string, unknown>>): Record<string, Network> {
-  return readConfig(variables).allowPrivateImageUrls ? {} : { IMAGE_NETWORK: ['public'] };
+function imageNetwork(
+  variables: Readonly<Record<string, unknown>>,
+): Record<string, NetworkOptions> {
+  return { IMAGE_NETWORK: { allowPrivate: readConfig(variables).allowPrivateImageUrls } };
 }
 
 /**

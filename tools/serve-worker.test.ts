@@ -77,7 +77,7 @@ export default {
       case '/network': {
         const network = env.PUBLIC ?? globalThis;
         const reply = await network.fetch(await request.text()).catch(String);
-        return new Response(reply.body ?? reply);
+        return new Response(reply.headers?.get('blip2-host-failure') ?? reply.body ?? reply);
       }
       case '/b':
         return new Response(await env.KV.get('b'));
@@ -197,16 +197,24 @@ describe('a Worker', () => {
     expect(await worker.text('/b')).toBe('0 * * * *');
   });
 
-  it('reaches over a network of its own no private address, whatever its name is', async () => {
+  it('reaches over a network to hosts no private address, whatever its name is, unless all are allowed', async () => {
     const server = createHttpServer((_, reply) => reply.end('private')).listen(0);
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
-    const restricted = await serve({ networks: () => ({ PUBLIC: ['public'] }), logLevel: 'none' });
-    others.push(restricted);
+    const restricted = await serve({
+      networks: () => ({ PUBLIC: { allowPrivate: false } }),
+      logLevel: 'none',
+    });
+    const own = await serve({
+      networks: () => ({ PUBLIC: { allowPrivate: true } }),
+      logLevel: 'none',
+    });
+    others.push(restricted, own);
     for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
       const request = { method: 'POST', body: `http://${host}:${port}/` };
       expect(await worker.text('/network', request)).toBe('private');
-      expect(await restricted.text('/network', request)).toMatch(/^Error: internal error/);
+      expect(await own.text('/network', request)).toBe('private');
+      expect(await restricted.text('/network', request)).toBe('no-address');
     }
     server.close();
   });

@@ -6,14 +6,14 @@
  * `request.cf` are therefore absent.
  */
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { Json, Log, Miniflare, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
 import { EXPIRING_WORKER, expireEntries } from './expire-entries.ts';
+import { type HostNetwork, serviceOf } from './host-network/host-network.ts';
+import { startNetworkThread } from './host-network/network-thread.ts';
 import { type LogLine, RepeatedLines } from './repeated-lines.ts';
 
 export type ServeOptions = {
@@ -25,8 +25,10 @@ export type ServeOptions = {
   port?: number;
   /** Variables that differ from the configured ones. */
   vars?: Record<string, string>;
-  /** Bindings whose `fetch` connects to some addresses only, by the variables of the Worker; its own connects to any. */
-  networks?: (variables: Readonly<Record<string, unknown>>) => Readonly<Record<string, Network>>;
+  /** Bindings whose `fetch` is for hosts of which nothing is known, by the variables of the Worker; its own connects to any address. */
+  networks?: (
+    variables: Readonly<Record<string, unknown>>,
+  ) => Readonly<Record<string, NetworkOptions>>;
   /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
   /** Serves the Worker's buckets by the protocol of S3 too, below `S3_PATH` and their names: at a port of its own, for who signs with these. */
@@ -35,10 +37,11 @@ export type ServeOptions = {
   onRestart?: () => void;
   logLevel?: LogLevel;
 };
+export type NetworkOptions = {
+  /** Whether hosts may have addresses that are not public. */
+  allowPrivate: boolean;
+};
 export type LogLevel = 'none' | 'error' | 'log';
-
-/** Addresses as workerd names them: `public`, `private`, or a range. A name is looked up first, and its address counts. */
-export type Network = readonly string[];
 
 /** Where miniflare serves buckets by the protocol of S3. */
 export const S3_PATH = '/cdn-cgi/local/r2/s3';
@@ -75,16 +78,16 @@ export async function serveWorker(
   const { workerOptions, externalWorkers } = wrangler.unstable_getMiniflareWorkerOptions(read);
   const { modulesRules, bindings, serviceBindings, r2Buckets, ...others } = workerOptions;
   const variables = { ...(bindings as Record<string, Json>), ...vars };
-  const trustedCertificates = await extraCertificates();
-  const networkOf = (allow: Network) => ({
-    network: { allow: [...allow], tlsOptions: { trustBrowserCas: true, trustedCertificates } },
-  });
   const log: Log = new Log(
     // Whoever listens to restarts needs no stack of miniflare's where one fails.
     logLevel === 'none' || onRestart !== undefined ? levels.NONE : levels.ERROR,
   );
   const lines = new RepeatedLines(print);
   const token = randomUUID();
+  const bound = await startNetworks(networks(variables));
+  const stopNetworks = async () => {
+    await Promise.all(bound.map(([, { stop }]) => stop()));
+  };
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
@@ -108,9 +111,7 @@ export async function serveWorker(
           r2Buckets: bucketsOf(r2Buckets as Buckets, s3),
           serviceBindings: {
             ...(serviceBindings as object),
-            ...Object.fromEntries(
-              Object.entries(networks(variables)).map(([name, allow]) => [name, networkOf(allow)]),
-            ),
+            ...Object.fromEntries(bound.map(([name, network]) => [name, serviceOf(network)])),
           },
           modulesRoot: '/',
           modules: [bundle.main, ...bundle.others].map(({ name, type, contents }) => ({
@@ -158,14 +159,30 @@ export async function serveWorker(
       stop: () => {
         stopping.abort();
         // Everything is freed where this rejects: with the error of a workerd that could not be started again.
-        stopped ??= miniflare.dispose().catch(() => {});
+        stopped ??= miniflare
+          .dispose()
+          .catch(() => {})
+          .then(stopNetworks);
         return stopped;
       },
     };
   } catch (cause) {
     await miniflare.dispose().catch(() => {});
+    await stopNetworks();
     throw new Error(`The Worker did not start: ${(cause as Error).message}`, { cause });
   }
+}
+
+async function startNetworks(
+  networks: Readonly<Record<string, NetworkOptions>>,
+): Promise<[name: string, HostNetwork][]> {
+  return await Promise.all(
+    Object.entries(networks).map(
+      async ([name, { allowPrivate }]): Promise<[string, HostNetwork]> => {
+        return [name, await startNetworkThread(allowPrivate)];
+      },
+    ),
+  );
 }
 
 type Buckets = Record<string, { id: string }> | undefined;
@@ -177,15 +194,6 @@ function bucketsOf(buckets: Buckets = {}, s3: ServeOptions['s3']): NonNullable<B
   return Object.fromEntries(
     Object.entries(buckets).map(([name, bucket]) => [name, { ...bucket, ...signed }]),
   );
-}
-
-/** Those that Node trusts beside its own, as a proxy that opens TLS needs: the Worker trusts them too. */
-async function extraCertificates(): Promise<string[]> {
-  const path = process.env.NODE_EXTRA_CA_CERTS;
-  const text = path ? await readFile(path, 'utf8').catch(() => '') : '';
-  const extra = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  // On Windows workerd has none of the system.
-  return process.platform === 'win32' ? [...rootCertificates, ...extra] : extra;
 }
 
 /**

@@ -10,6 +10,7 @@ import { ReplyMemory } from './generation/reply-memory.ts';
 import { gpuNetwork } from './gpu/network.ts';
 import { type Gpu, GpuWorkers } from './gpu/workers.ts';
 import type { IdempotentReplies } from './idempotency/idempotent-replies.ts';
+import { overNetwork } from './image/connection-failure.ts';
 import type { ImageResolver } from './image/image-input.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
@@ -122,7 +123,7 @@ export function createDependencies(
       usesKv: config.cacheRepliesInKv,
     }),
     idempotency: env.IDEMPOTENCY as Dependencies['idempotency'],
-    fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
+    fetch: network === undefined ? fetch : overNetwork(network),
     fetchConfigured: fetch,
     now,
     randomSeed,

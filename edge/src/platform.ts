@@ -13,7 +13,7 @@ export type Platform = {
 
 /**
  * What is bound to the Worker: the KV namespaces of embeddings and of keys, the objects that count limits and those of predictions and of replies by `Idempotency-Key`, the variables of the configuration and, where the platform's own `fetch`
- * reaches private addresses, a network that does not, for the URLs of images; and the network in which GPU workers are, or the certificate that is shown to them.
+ * reaches private addresses, a network that does not, for the URLs of images and webhooks (`image/connection-failure.ts`); and the network in which GPU workers are, or the certificate that is shown to them.
  */
 export type Env = {
   EMBEDDINGS: KVNamespace;

@@ -1,9 +1,5 @@
-/** Images by URL, fetched by the real workerd from hosts that label and send them as real ones do, and fail as they do. */
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+/** Images by URL, fetched by the real service from hosts that label and send them as real ones do, and fail as they do. */
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import {
@@ -13,6 +9,7 @@ import {
   reply,
   startImageHost,
 } from '../support/image-host.ts';
+import { selfSigned } from '../support/self-signed.ts';
 import { testImages } from '../support/test-images.ts';
 
 const GOLDEN = new URL('../parity/golden/images/', import.meta.url);
@@ -49,6 +46,15 @@ beforeAll(async () => {
     '/silent': () => {},
     '/stalls': (socket) => socket.write(`HTTP/1.1 200 OK\r\n${length}\r\n\r\nRIFF`),
     '/hangs-up': (socket) => socket.end(),
+    '/headers': reply(200, [...Array(14_000).fill('Cache-Control: aaaaaa'), length], image),
+    '/informs': (socket) => {
+      const hints = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100);
+      const more = () => {
+        while (socket.writable && socket.write(hints));
+      };
+      socket.on('drain', more);
+      more();
+    },
     '/no-http': (socket) => socket.end('220 ready\r\n\r\n'),
     '/large': reply(200, ['Content-Length: 30000000']),
     '/empty': file('image/png', ''),
@@ -113,6 +119,8 @@ describe('each failure of a host has its own detail', () => {
     ['/silent', /had not replied after 5000 ms/],
     ['/stalls', /had not sent all of the image after 5000 ms/],
     ['/hangs-up', /refused the connection, or closed it/],
+    ['/headers', /refused the connection, or closed it/],
+    ['/informs', /refused the connection, or closed it/],
     ['/no-http', /refused the connection, or closed it/],
     ['/empty', /status 200 and no bytes/],
     ['/loop', /in a circle/],
@@ -160,17 +168,3 @@ describe('each failure of a host has its own detail', () => {
     }
   });
 });
-
-/** A new key and a certificate that it has signed itself. */
-async function selfSigned(): Promise<{ key: string; cert: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'blip2-certificate-'));
-  try {
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-    const options = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ${key} -out ${cert} -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost`;
-    await promisify(execFile)('openssl', options.split(' '));
-    const [keyText, certText] = await Promise.all([readFile(key, 'utf8'), readFile(cert, 'utf8')]);
-    return { key: keyText, cert: certText };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}

@@ -64,10 +64,12 @@ const LAYERS: readonly Layer[] = [
   layer('edge config', ['edge/src/config.ts'], ['shared']),
   // Pure, and simulated with whole fleets.
   layer('edge routing', ['edge/src/gpu/bounded-load.ts', 'edge/src/gpu/rendezvous.ts'], []),
+  // Of hosts: known to the network over which `npm start` reaches them, too.
+  layer('edge hosts', ['edge/src/image/public-address.ts', 'edge/src/image/host-failure.ts'], []),
   layer(
     'edge routes',
     ['edge/src/routes/', 'edge/src/dialects/', 'edge/src/app.ts', 'edge/src/worker.ts'],
-    ['edge core', 'edge ground', 'edge config', 'shared'],
+    ['edge core', 'edge ground', 'edge hosts', 'edge config', 'shared'],
   ),
   layer(
     'edge core',
@@ -83,7 +85,7 @@ const LAYERS: readonly Layer[] = [
       'edge/src/jobs/',
       'edge/src/dependencies.ts',
     ],
-    ['edge ground', 'edge config', 'shared'],
+    ['edge ground', 'edge hosts', 'edge config', 'shared'],
   ),
   layer('page', ['edge/src/page/'], ['shared']),
   layer('edge ground', ['edge/'], ['edge config', 'edge routing', 'shared']),
@@ -96,6 +98,7 @@ const LAYERS: readonly Layer[] = [
       'infra',
       'edge config',
       'edge routing',
+      'edge hosts',
       'worker entry',
       'worker',
       'parts',

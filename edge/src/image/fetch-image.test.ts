@@ -301,3 +301,42 @@ describe('a URL that leads to no image is refused', () => {
     expect(await (await send()).json()).toMatchObject({ detail: expect.stringMatching(detail) });
   });
 });
+
+describe('a network that is bound', () => {
+  const over = (reply: () => Response) => {
+    const asked: string[] = [];
+    const fetch = async (url: URL) => {
+      asked.push(url.href);
+      return reply();
+    };
+    edge = startEdge({ env: { IMAGE_NETWORK: { fetch } as unknown as Fetcher } });
+    return asked;
+  };
+
+  it.each<[string, RegExp]>([
+    ['lost', /refused the connection, or closed it/],
+    ['no-address', /images\.example, does not resolve/],
+    ['insecure', /its certificate/],
+  ])(
+    'is believed, without a second request, where it says that a host is %s',
+    async (reason, detail) => {
+      const headers = { 'blip2-host-failure': reason };
+      const asked = over(() => new Response('no reply', { status: 502, headers }));
+      expect(await (await send()).json()).toMatchObject({
+        ...{ status: 400, type: '/problems/image-url-failed', field: 'image.url' },
+        detail: expect.stringMatching(detail),
+      });
+      expect(asked).toEqual([URL_]);
+    },
+  );
+
+  it('hands on what a host replies', async () => {
+    over(() => new Response('no', { status: 502 }));
+    expect(await (await send()).json()).toMatchObject({
+      detail: expect.stringMatching(/status 502: it has a fault/),
+    });
+    const asked = over(() => typed(newImage()));
+    expect((await send()).status).toBe(200);
+    expect(asked).toEqual([URL_]);
+  });
+});

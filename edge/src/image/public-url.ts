@@ -5,13 +5,10 @@
  * parser reads it for both. A public name that resolves to a private address is not found so, as workerd gives a Worker
  * no DNS look-up before `fetch`. What protects against it is the network: Cloudflare's does not route a Worker's fetch
  * into private ranges, and a self-hosted workerd refuses them after resolving, with `network = (allow = ["public"])`.
- * `npm start` binds such a network as `IMAGE_NETWORK`, since its GPU worker is at a private address.
+ * `npm start` binds a network of its own as `IMAGE_NETWORK` (`tools/host-network/`), since its GPU worker is at a private address.
  */
 import { ApiError } from '@blip2/shared/errors';
-import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
-
-const { isValid, parse, parseCIDR } = ipaddr;
-const GLOBAL_UNICAST_V6 = parseCIDR('2000::/3');
+import { isPublicAddress } from './public-address.ts';
 
 /** As many as the longest signed URLs have, several times. */
 const MAX_LENGTH = 8192;
@@ -58,18 +55,8 @@ export function isPublicHost(hostname: string): boolean {
   let end = hostname.length;
   while (hostname[end - 1] === '.') end--;
   const host = hostname.slice(0, end).replace(/^\[(.*)\]$/, '$1');
-  if (isValid(host)) return isPublicAddress(parse(host));
   // A name of one label is of the local network.
-  return host.includes('.') && !PRIVATE_NAMES.test(host);
-}
-
-/**
- * Whether an address has no special purpose. Of IPv6 only what is assigned as global unicast, 2000::/3: the rest of the
- * address space has no ordinary hosts, but forms that embed an IPv4 address.
- */
-function isPublicAddress(address: IPv4 | IPv6): boolean {
-  if (address.kind() === 'ipv6' && !address.match(GLOBAL_UNICAST_V6)) return false;
-  return address.range() === 'unicast';
+  return isPublicAddress(host) ?? (host.includes('.') && !PRIVATE_NAMES.test(host));
 }
 
 function refused(detail: string): ApiError {

@@ -3,6 +3,7 @@ import { env } from 'cloudflare:workers';
 import { ApiError } from '@blip2/shared/errors';
 import { Webhook as Verifier } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
+import { HostFailure } from '../../image/host-failure.ts';
 import type { JobWebhook } from '../contract.ts';
 import { WebhookOutbox } from './webhook-outbox.ts';
 import { checkWebhookUrl } from './webhook-url.ts';
@@ -135,6 +136,9 @@ describe('a try that fails', () => {
 
   it.each([
     [new Error('internal error; reference = 0123456789abcdef'), /does not resolve/],
+    [new HostFailure('no-address'), /does not resolve/],
+    [new HostFailure('insecure'), /its certificate is not valid/],
+    [new HostFailure('lost'), /refused the connection, or closed it/],
     [new DOMException('The operation was aborted due to timeout', 'TimeoutError'), /within 15 s/],
     [new TypeError('at /srv/worker.js:1'), /^The host could not be reached\.$/],
   ])('without a reply is explained in words of ours: %s', (error, words) =>

@@ -4,7 +4,7 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import { Webhook as Signer } from 'standardwebhooks';
-import { isInternal, isLost } from '../../image/connection-failure.ts';
+import { isLost, isUnreached } from '../../image/connection-failure.ts';
 import type { Platform } from '../../platform.ts';
 import { randomHex } from '../../predictions/ids.ts';
 import { TooSlowError, within } from '../../within.ts';
@@ -156,7 +156,7 @@ function reasonOf(thrown: unknown): string {
   const isLate = (thrown as Error | null)?.name === 'TimeoutError';
   if (isLate || thrown instanceof TooSlowError) return `No reply within ${TIMEOUT_MS / 1000} s.`;
   if (isLost(thrown)) return 'The host refused the connection, or closed it without a reply.';
-  if (isInternal(thrown)) {
+  if (isUnreached(thrown)) {
     return 'The name of the host does not resolve to a public address, or its certificate is not valid.';
   }
   return 'The host could not be reached.';
