@@ -3,6 +3,7 @@ import {
   type Action,
   type History,
   historyAfter,
+  isBackgroundHeldUp,
   isInterruption,
   type Load,
   NO_HISTORY,
@@ -150,6 +151,91 @@ describe('nextAction', () => {
   ])('%s while the background is not due', (_name, load, last, expected) => {
     const all = { ...idle, ...background, isBackgroundDue: false, ...load };
     expect(nextAction(all, after(last)).kind).toBe(expected);
+  });
+
+  it.each<[string, Partial<Load>, Action['kind'], Action['kind'], boolean]>([
+    [
+      'an image of it goes first',
+      { hasBackgroundImage: true, hasUrgentImage: true },
+      'images',
+      'images',
+      true,
+    ],
+    [
+      'a prompt of it goes on first',
+      { hasBackgroundPrefill: true, hasUrgentImage: true },
+      'images',
+      'prefill-chunk',
+      true,
+    ],
+    [
+      'a group of it begins first',
+      { waitingGroups: [job, one], hasUrgentImage: true },
+      'images',
+      'prefill',
+      true,
+    ],
+    ['a step of it goes first', { running: 3, hasUrgentImage: true }, 'images', 'step', true],
+    [
+      'a stream has its step before that',
+      { running: 3, isRunningUrgent: true, hasBackgroundImage: true },
+      'images',
+      'step',
+      false,
+    ],
+    [
+      'it has one action between two steps of a stream',
+      { running: 3, isRunningUrgent: true, hasBackgroundImage: true, hasUrgentImage: true },
+      'step',
+      'images',
+      true,
+    ],
+    [
+      'others go on where nothing of it can be done',
+      { hasUrgentImage: true, waitingGroups: [job], heldGroups: full },
+      'images',
+      'images',
+      false,
+    ],
+  ])('%s (%#) where the background is overdue', (_name, load, last, kind, isBackground) => {
+    const all = { ...idle, ...background, isBackgroundOverdue: true, ...load };
+    expect(nextAction(all, after(last))).toMatchObject({ kind, isBackground });
+  });
+
+  it('does by turns what is overdue, whatever others do between', () => {
+    const load = {
+      ...{ ...idle, ...background, hasUrgentImage: true, running: 3 },
+      ...{ hasBackgroundImage: true, hasBackgroundPrefill: true, isBackgroundOverdue: true },
+    };
+    const done: string[] = [];
+    let history = NO_HISTORY;
+    for (let i = 0; i < 6; i++) {
+      const action = nextAction(load, history);
+      done.push(action.kind);
+      history = historyAfter(action, history);
+      history = historyAfter({ kind: 'images', isBackground: false }, history);
+    }
+    expect(done).toEqual(['step', 'prefill-chunk', 'step', 'images', 'step', 'prefill-chunk']);
+  });
+
+  it.each<[string, Partial<Load>, boolean]>([
+    ['an image', { hasBackgroundImage: true }, true],
+    ['a prompt that goes on', { hasBackgroundPrefill: true }, true],
+    ['a group that holds no slots', { waitingGroups: [job] }, true],
+    [
+      'a group beside one that has its steps with others',
+      {
+        waitingGroups: [job],
+        heldGroups: [{ ...job, pool: 'common' }],
+        running: 2,
+        isRunningUrgent: true,
+      },
+      false,
+    ],
+    ['steps of its own', { heldGroups: [{ ...job, pool: 'common' }], running: 1 }, true],
+    ['nothing of it', { hasUrgentImage: true, waitingGroups: [one] }, false],
+  ])('says whether %s of the background is held up', (_name, load, expected) => {
+    expect(isBackgroundHeldUp({ ...idle, ...background, ...load })).toBe(expected);
   });
 
   it.each<[string, Partial<Load>, boolean]>([
