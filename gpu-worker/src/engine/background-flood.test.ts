@@ -122,6 +122,19 @@ it('beside one endless stream after another an item as wide as all slots has its
   expect(busy.endedJobs).toBeGreaterThan(3);
 });
 
+it('items as wide as all slots keep others from the common slots for a small part of the time', async () => {
+  const wide = { config: { n: 8, temperature: 1, seed: 3, ...exactly(4) } };
+  const busy = new Busy(
+    { size: 30, make: (id) => ({ config: exactly(50 + ((37 * id) % 101)) }) },
+    { size: 4, make: () => wide },
+  );
+  for (let i = 0; i < ACTIONS; i++) await busy.advance();
+  const steps = busy.done.filter(({ action, jobs }) => action === 'step' && jobs !== undefined);
+  const few = steps.filter(({ jobs = [] }) => jobs.filter((id) => id < JOBS).length < 6);
+  expect(busy.endedJobs).toBeGreaterThan(0);
+  expect(few.length / steps.length).toBeLessThan(0.06);
+});
+
 it('between two steps of a stream is one action at most, also where background work is overdue', async () => {
   const busy = new Busy(
     { size: 4, make: (id) => ({ ...imageOf(id), config: exactly(id % 4 === 0 ? 200 : 1) }) },

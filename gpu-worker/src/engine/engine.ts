@@ -172,6 +172,7 @@ export class Engine {
     if (action.isBackground) this.#background.ran(ms);
     else {
       this.#background.heldUp(ms, isHeldUp);
+      if (turns.isBackgroundAhead) this.#background.waitedInLine(ms);
       this.#background.asked();
     }
     this.#reportStats({ action: action.kind, startedAt, ms, ...taken });

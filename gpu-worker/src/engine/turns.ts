@@ -12,6 +12,8 @@ export type Turns = {
   mayRun: (client: string) => boolean;
   /** Groups that may begin, in the order in which they get slots. */
   groups: readonly SequenceGroup[];
+  /** Whether the first of them is background work, and others wait behind it. */
+  isBackgroundAhead: boolean;
   /** Of the sequences whose prompts are computed in part, those that go on first: for somebody who waits, and of the background. */
   prefilling: { urgent: Sequence | undefined; background: Sequence | undefined };
 };
@@ -36,6 +38,7 @@ export function turnsOf(
   const prefilling = batch.prefilling;
   return {
     mayRun,
+    isBackgroundAhead: ahead !== undefined && groups.some((one) => !one.isBackground),
     groups: ahead === undefined ? groups : [ahead, ...groups.filter((one) => one !== ahead)],
     prefilling: {
       urgent: prefilling.find(({ group }) => !group.isBackground && mayRun(group.client)),

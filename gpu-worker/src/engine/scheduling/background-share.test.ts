@@ -94,6 +94,14 @@ describe('background work', () => {
       expect(heldUpFor(share, 10)).toBe(160);
     });
 
+    it('is overdue later where others stood behind it in line', () => {
+      const { share } = shareOf(1);
+      heldUpFor(share, 100);
+      for (let i = 0; i < 20; i++) share.waitedInLine(10);
+      share.ran(50);
+      expect(heldUpFor(share, 100)).toBe(4000);
+    });
+
     it('is not overdue while it rests, and what it rests counts for nothing', () => {
       const { clock, share } = shareOf(0.25);
       heldUpFor(share, 100);

@@ -27,8 +27,10 @@ export class BackgroundShare {
   #heldSince: number | undefined;
   /** Time of others in which it was due, less what it had of it; no more than makes it overdue. */
   #owedMs = 0;
-  /** What its last action took. */
+  /** What its last action took, with the time in which others stood behind it in line for slots. */
   #lastMs = 0;
+  /** Such time since its last action. */
+  #inLineMs = 0;
 
   /** @param share of the time, more than 0; 1 rests never */
   constructor(share: number, now: () => number = () => performance.now()) {
@@ -50,8 +52,9 @@ export class BackgroundShare {
   /** To be called after an action that nobody waits for. @param ms that it took */
   ran(ms: number): void {
     this.#heldSince = undefined;
-    this.#lastMs = ms;
-    this.#owe(-OVERDUE_FACTOR * ms);
+    this.#lastMs = ms + this.#inLineMs;
+    this.#inLineMs = 0;
+    this.#owe(-OVERDUE_FACTOR * this.#lastMs);
     this.#restsUntil = this.#now() + ms * (1 / this.#share - 1);
   }
 
@@ -65,7 +68,16 @@ export class BackgroundShare {
     else if (this.restMs === 0) this.#owe(ms);
   }
 
-  /** Whether work that people wait for has long had its share: one action of it goes before that. */
+  /**
+   * To be called after an action for which it gets no slots, though it is the first in line, while others wait behind it: a group as wide as
+   * all slots waits until nobody has any, and is not to do that all the time.
+   * @param ms that it took
+   */
+  waitedInLine(ms: number): void {
+    this.#inLineMs += ms;
+  }
+
+  /** Whether it has stood behind what people wait for so long that one action of it goes before that. */
   get isOverdue(): boolean {
     return this.#owedMs >= this.#mostOwedMs && this.restMs === 0;
   }
