@@ -7,7 +7,8 @@ import {
 import {
   type Action,
   type History,
-  isInterruption,
+  historyAfter,
+  NO_HISTORY,
   nextAction,
 } from '@blip2/gpu-worker/engine/scheduling/scheduler';
 import type { Pool, SlotLimits } from '@blip2/gpu-worker/engine/scheduling/slot-share';
@@ -61,7 +62,7 @@ export class SimulatedEngine {
   #images: Group[] = [];
   #waiting: Group[] = [];
   #running: Group[] = [];
-  #history: History = { last: 'wait', interruption: 'images' };
+  #history: History = NO_HISTORY;
   #isBusy = false;
 
   constructor(
@@ -121,21 +122,20 @@ export class SimulatedEngine {
     const action = nextAction(
       {
         ...this.#settings,
-        waitingImages: this.#images.length,
-        isImageUrgent: this.#images.length > 0,
+        hasUrgentImage: this.#images.length > 0,
+        hasBackgroundImage: false,
         waitingGroups: this.#waiting,
         heldGroups: this.#running,
-        prefilling: 0,
-        isPrefillUrgent: false,
+        hasUrgentPrefill: false,
+        hasBackgroundPrefill: false,
         running: this.#running.length,
         isRunningUrgent: this.#running.length > 0,
         isBackgroundDue: true,
+        isBackgroundOverdue: false,
       },
       this.#history,
     );
-    const { kind } = action;
-    const { interruption } = this.#history;
-    this.#history = { last: kind, interruption: isInterruption(kind) ? kind : interruption };
+    this.#history = historyAfter(action, this.#history);
     return action;
   }
 

@@ -38,6 +38,19 @@ it('sends the pixels of a job to the engine, and holds none of them', async () =
   expect(await reader.read()).toMatchObject({ value: { tokens: [{ id: 1 }, { id: 2 }] } });
 });
 
+it('says that work on a job goes on, which is no event of its stream', async () => {
+  running = await start(`
+    for (let i = 0; i < 2; i++) reply({ type: 'advanced' });
+    reply({ type: 'done', choices: [], timings: {} });`);
+  let advances = 0;
+  const onAdvanced = () => {
+    advances++;
+  };
+  const options = { signal: signal(), caller, onAdvanced };
+  expect(await Array.fromAsync(running.run(job, options))).toMatchObject([{ type: 'done' }]);
+  expect(advances).toBe(2);
+});
+
 describe('a job that fails in the engine', () => {
   it('errors its stream with the error of the engine as its cause, and names its request', async () => {
     running = await start(`

@@ -40,8 +40,8 @@ export type TokenTiming = {
   traceId: string | undefined;
 };
 
-/** An event of a job's stream: a failure is an error of the stream. */
-export type JobOutput = Exclude<JobEvent, { type: 'failed' }>;
+/** An event of a job's stream: a failure is an error of the stream, and that it advances is none. */
+export type JobOutput = Exclude<JobEvent, { type: 'failed' | 'advanced' }>;
 
 /** A job failed in the engine thread. `cause` is the error of that thread, with its stack there. */
 export class EngineError extends Error {
@@ -68,6 +68,7 @@ type RunningJob = {
   kind: Job['kind'];
   requestId: string | undefined;
   trace: RequestTrace;
+  onAdvanced: () => void;
   /** Milliseconds of this process's clock. */
   startedAt: number;
   lastTokenAt?: number;
@@ -174,6 +175,7 @@ export class EngineClient {
   /**
    * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, or with the `ApiError` that this
    * is, and with the signal's reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
+   * @param onAdvanced called with each sign that work on it, which nobody waits for, has begun and goes on
    * @param job its pixels are the engine's from then on: there are none here any more
    */
   run(
@@ -181,8 +183,13 @@ export class EngineClient {
     {
       signal,
       trace = UNTRACED,
+      onAdvanced = () => {},
       ...options
-    }: SubmitOptions & { signal: AbortSignal; trace?: RequestTrace },
+    }: SubmitOptions & {
+      signal: AbortSignal;
+      trace?: RequestTrace | undefined;
+      onAdvanced?: (() => void) | undefined;
+    },
   ): ReadableStream<JobOutput> {
     signal.throwIfAborted();
     const id = this.#nextId++;
@@ -195,7 +202,8 @@ export class EngineClient {
       start: (controller) => {
         const { requestId } = options;
         const { kind } = job;
-        this.#jobs.set(id, { controller, kind, requestId, trace, startedAt: performance.now() });
+        const startedAt = performance.now();
+        this.#jobs.set(id, { controller, kind, requestId, trace, onAdvanced, startedAt });
         for (const listener of this.#listeners) listener.onStart(id, kind, trace);
         signal.addEventListener('abort', abort, { once: true });
         this.#post({ type: 'submit', id, job, options });
@@ -248,6 +256,10 @@ export class EngineClient {
   #deliver(id: number, event: JobEvent): void {
     const running = this.#jobs.get(id);
     if (running === undefined) return;
+    if (event.type === 'advanced') {
+      running.onAdvanced();
+      return;
+    }
     if (event.type === 'failed') {
       this.#end(id, running, 'failed');
       running.controller.error(failureOf(event));

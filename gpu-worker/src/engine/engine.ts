@@ -18,7 +18,9 @@ import {
   type Action,
   type History,
   historyAfter,
+  isBackgroundHeldUp,
   isInterruption,
+  NO_HISTORY,
   nextAction,
 } from './scheduling/scheduler.ts';
 import type { Beginning, SlotLimits } from './scheduling/slot-share.ts';
@@ -31,6 +33,9 @@ import { WaitingGroups } from './waiting-groups.ts';
 
 /** What took part in an action, and whose time that was. */
 type Taken = Pick<CompletedAction, 'rows' | 'compares' | 'jobs'> & { parts: readonly Part[] };
+
+/** So often is said, at the most, that something is done for background work. */
+const ADVANCED_MS = 10_000;
 
 type Place = Omit<Beginning, 'index'>;
 
@@ -60,7 +65,7 @@ export class Engine {
   readonly #canceled = new Set<number>();
   readonly #dropped = new DroppedImages();
   readonly #toDrop = new Set<string>();
-  #history: History = { last: 'wait', interruption: 'images' };
+  #history: History = NO_HISTORY;
 
   /**
    * `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do.
@@ -149,8 +154,8 @@ export class Engine {
     }
     this.#toDrop.clear();
     const wasBusy = this.#history.last !== 'wait';
-    const turns = turnsOf(this.#batch, this.#waiting, this.#debts, this.#queue);
-    const action = this.#next(turns);
+    const turns = turnsOf(this.#batch, this.#waiting, this.#debts, this.#queue, this.#background);
+    const { action, isHeldUp } = this.#next(turns);
     if (action.kind === 'wait') {
       this.#kv.reset();
       if (wasBusy) this.#reportStats(null);
@@ -160,12 +165,16 @@ export class Engine {
     const [startedAt, start] = [performance.timeOrigin + performance.now(), this.#now()];
     const { parts, ...taken } =
       action.kind === 'images'
-        ? await this.#advanceImages(turns)
+        ? await this.#advanceImages(action, turns)
         : await this.#runPass(this.#plan(action, turns));
     const ms = this.#now() - start;
     if (isInterruption(action.kind)) this.#debts.charge(action.isBackground ? [] : parts, ms);
     if (action.isBackground) this.#background.ran(ms);
-    else this.#background.asked();
+    else {
+      this.#background.heldUp(ms, isHeldUp);
+      if (turns.isBackgroundAhead) this.#background.waitedInLine(ms);
+      this.#background.asked();
+    }
     this.#reportStats({ action: action.kind, startedAt, ms, ...taken });
     return true;
   }
@@ -175,7 +184,8 @@ export class Engine {
     this.#kv.release();
   }
 
-  #next(turns: Turns): Action {
+  /** `isHeldUp`: background work waits until it is done. */
+  #next(turns: Turns): { action: Action; isHeldUp: boolean } {
     const load = loadOf(turns, {
       limits: this.#limits,
       batch: this.#batch,
@@ -184,7 +194,7 @@ export class Engine {
     });
     const action = nextAction(load, this.#history);
     this.#history = historyAfter(action, this.#history);
-    return action;
+    return { action, isHeldUp: isBackgroundHeldUp(load) };
   }
 
   /** The sequences of the next pass, and the positions that it computes. */
@@ -205,7 +215,7 @@ export class Engine {
         return { rows, batch: this.#kv.firstChunks(rows) };
       }
       case 'prefill-chunk': {
-        const sequence = prefilling as Sequence;
+        const sequence = prefilling[action.isBackground ? 'background' : 'urgent'] as Sequence;
         return { rows: [sequence], batch: this.#kv.nextChunk(sequence) };
       }
       case 'step': {
@@ -232,17 +242,26 @@ export class Engine {
     const parts = sequences.map(({ group: { client, chunkPositions } }) => {
       return { client, part: Math.max(1, chunkPositions) };
     });
+    for (const { group } of sequences) this.#sayAdvanced(group.request);
     await this.#passes.run(pass);
     return { rows: sequences.length, parts, ...jobs };
   }
 
-  async #advanceImages({ mayRun }: Turns): Promise<Taken> {
-    const work = this.#images.next(mayRun);
+  async #advanceImages(
+    { isBackground }: Pick<Action, 'isBackground'>,
+    { mayRun }: Turns,
+  ): Promise<Taken> {
+    const work = this.#images.next(mayRun, isBackground ? 'background' : 'interactive');
     if (work === null) return { rows: 0, parts: [] };
-    for (const { ticket, job } of work.requests) {
+    for (const request of work.requests) {
+      const { ticket, job } = request;
       // One that generates a text begins when it has its slots.
-      if (job.kind === 'generate') this.#queue.prepare(ticket);
-      else this.#queue.begin(ticket);
+      if (job.kind === 'generate') {
+        this.#queue.prepare(ticket);
+        continue;
+      }
+      this.#queue.begin(ticket);
+      this.#sayAdvanced(request);
     }
     for await (const { request, ...result } of this.#images.run(work)) {
       this.#attempt(request, () => {
@@ -256,6 +275,15 @@ export class Engine {
     }
     const parts = work.requests.map(({ client }) => ({ client, part: 1 }));
     return { rows: 0, parts, compares: work.kind === 'compare', ...this.#jobsOf(work.requests) };
+  }
+
+  /** Whoever submitted background work knows so that it does not wait for its turn, which may take hours. */
+  #sayAdvanced(request: EngineRequest): void {
+    const { id, ticket, advancedAt = Number.NEGATIVE_INFINITY } = request;
+    const now = this.#now();
+    if (ticket.rank === 0 || now - advancedAt < ADVANCED_MS) return;
+    request.advancedAt = now;
+    this.#notice(id, { type: 'advanced' });
   }
 
   #jobsOf(requests: readonly EngineRequest[]): Pick<CompletedAction, 'jobs'> {
@@ -305,8 +333,12 @@ export class Engine {
     this.#queue.leave(client, ticket);
     const problem = asProblem(thrown);
     const { slug } = problem;
+    this.#notice(id, { type: 'failed', error: serializeError(problem), requestId, slug });
+  }
+
+  #notice(id: number, event: JobEvent): void {
     try {
-      this.#emit(id, { type: 'failed', error: serializeError(problem), requestId, slug });
+      this.#emit(id, event);
     } catch {
       // Its events cannot be delivered, and this would be one: there is nobody to tell.
     }

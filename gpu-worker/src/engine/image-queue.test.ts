@@ -300,6 +300,31 @@ describe('texts', () => {
   });
 });
 
+describe('background work', () => {
+  const job: Ticket = { rank: 1, start: 0, cost: 1, arrival: 0 };
+  const nobody = () => false;
+
+  it.each<[string, Job]>([
+    ['an image', generate('job')],
+    ['texts', { kind: 'embed-texts', texts: texts(1) }],
+  ])('has its turn with %s while no image of people may run', (_name, own) => {
+    const queue = queueOf(models(), generate('person'));
+    enqueue(queue, 1, own, job);
+    expect(queue.hasNext('interactive', nobody)).toBe(false);
+    expect(queue.hasNext('background', nobody)).toBe(true);
+    expect(queue.next(nobody)!.requests.map(({ id }) => id)).toEqual([1]);
+    expect(queue.next()!.requests.map(({ id }) => id)).toEqual([0]);
+  });
+
+  it('has the turn that it is given before others', () => {
+    const queue = queueOf(models(), generate('person'));
+    enqueue(queue, 1, generate('job'), job);
+    expect(queue.next(undefined, 'background')!.requests.map(({ id }) => id)).toEqual([1]);
+    expect(queue.next(undefined, 'background')).toBeNull();
+    expect(queue.hasNext('interactive')).toBe(true);
+  });
+});
+
 describe('a request that is removed', () => {
   it('gets no result, wherever it waits', async () => {
     const match: Job = { kind: 'match', source: pixels('a'), texts: texts(9) };

@@ -8,13 +8,15 @@ import {
   type Instruction,
 } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
-import type { Pixels, Question } from './protocol.ts';
+import type { Caller, Pixels, Question } from './protocol.ts';
 import { compareTickets } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
 
 type EncodeTask = { request: EngineRequest; pixels: Pixels };
 type CompareTask = { request: EngineRequest; comparison: Comparison };
+
+type Priority = Caller['priority'];
 
 /** Whether what a client waits for may run now. */
 type MayRun = (client: string) => boolean;
@@ -59,11 +61,11 @@ export class ImageQueue {
   }
 
   /**
-   * The request whose turn it is; null where there is none. Background work has none while anything else waits.
-   * @param mayRun whether what a client waits for may run now
+   * Whether there is anything to do of a priority.
+   * @param mayRun whether what a client waits for may run now; background work waits for nothing
    */
-  first(mayRun: MayRun = anybody): EngineRequest | null {
-    return this.#firstTask(mayRun)?.request ?? null;
+  hasNext(priority: Priority, mayRun: MayRun = anybody): boolean {
+    return this.#firstTask(mayRun, priority) !== null;
   }
 
   get features(): CacheStats {
@@ -94,9 +96,12 @@ export class ImageQueue {
     return waiting?.request;
   }
 
-  /** The next work item: one image, which is dequeued, or a few texts of a job. */
-  next(mayRun: MayRun = anybody): ImageWork | null {
-    const first = this.#firstTask(mayRun);
+  /**
+   * The next work item: one image, which is dequeued, or a few texts of a job.
+   * @param priority any where it is left out: then that of the background is the last
+   */
+  next(mayRun: MayRun = anybody, priority?: Priority): ImageWork | null {
+    const first = this.#firstTask(mayRun, priority);
     if (first === null) return null;
     if ('comparison' in first) {
       return { kind: 'compare', requests: [first.request], task: first };
@@ -145,15 +150,13 @@ export class ImageQueue {
     yield result;
   }
 
-  #firstTask(mayRun: MayRun): EncodeTask | CompareTask | null {
+  #firstTask(mayRun: MayRun, priority?: Priority): EncodeTask | CompareTask | null {
     const [toEncode, toCompare] = [this.#toEncode, this.#toCompare];
     // Anew, as a ticket may have come to be later.
     toEncode.sort(byTurn);
     toCompare.sort(byTurn);
-    const ranks = [toEncode, toCompare].map(([task]) => task?.request.ticket.rank ?? Infinity);
-    const rank = Math.min(...ranks);
     const isNext = ({ request: { ticket, client } }: EncodeTask | CompareTask) =>
-      ticket.rank === rank && (rank > 0 || mayRun(client));
+      ticket.rank > 0 ? priority !== 'interactive' : priority !== 'background' && mayRun(client);
     const [image, texts] = [toEncode.find(isNext), toCompare.find(isNext)];
     if (image === undefined || texts === undefined) return image ?? texts ?? null;
     return byTurn(texts, image) < 0 ? texts : image;

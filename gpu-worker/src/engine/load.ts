@@ -9,8 +9,8 @@ import type { Turns } from './turns.ts';
 type Parts = {
   limits: SlotLimits;
   batch: Pick<Batch, 'sequences' | 'running' | 'groups'>;
-  images: Pick<ImageQueue, 'first' | 'waiting'>;
-  background: Pick<BackgroundShare, 'restMs'>;
+  images: Pick<ImageQueue, 'hasNext'>;
+  background: Pick<BackgroundShare, 'restMs' | 'isOverdue'>;
 };
 
 /** Of the work that has its turn. */
@@ -19,17 +19,17 @@ export function loadOf(
   { limits, batch, images, background }: Parts,
 ): Load {
   const { sequences, running, groups: heldGroups } = batch;
-  const image = images.first(mayRun);
   return {
     ...limits,
-    waitingImages: image === null ? 0 : images.waiting,
-    isImageUrgent: image?.ticket.rank === 0,
+    hasUrgentImage: images.hasNext('interactive', mayRun),
+    hasBackgroundImage: images.hasNext('background', mayRun),
     waitingGroups: groups,
     heldGroups,
-    prefilling: prefilling === undefined ? 0 : sequences.length - running,
-    isPrefillUrgent: prefilling?.group.isBackground === false,
+    hasUrgentPrefill: prefilling.urgent !== undefined,
+    hasBackgroundPrefill: prefilling.background !== undefined,
     running,
     isRunningUrgent: sequences.some((one) => one.isPrefilled && !one.group.isBackground),
     isBackgroundDue: background.restMs === 0,
+    isBackgroundOverdue: background.isOverdue,
   };
 }

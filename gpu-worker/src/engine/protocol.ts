@@ -87,6 +87,8 @@ export type ToEngine =
 
 /** The events of one job, in this order; `done` or `failed` is the last. */
 export type JobEvent =
+  /** Background work is done, now and then while it is: until the first it waits for its turn, or has nothing but its image encoded. */
+  | { type: 'advanced' }
   /** Embeddings as they are cached, float32 [queries, width]. */
   | { type: 'embeddings'; values: Float32Array }
   | { type: 'scores'; scores: MatchScore[] }

@@ -24,6 +24,8 @@ export type EngineRequest = {
   /** Milliseconds of this thread's clock. */
   submittedAt: number;
   timings: GpuTimings;
+  /** When it was last said that something is done for it, milliseconds of the engine's clock. */
+  advancedAt?: number;
 };
 
 /** The part of a prompt that its first pass writes into a slot. */

@@ -30,6 +30,8 @@ export type RequestContext = {
   onSourceRead: () => void;
   /** Called with the first token of a reply that comes token by token. */
   onFirstToken?: () => void;
+  /** Called with each sign that work on it, which nobody waits for, has begun in the engine and goes on. */
+  onAdvanced?: () => void;
 };
 
 type Embeddings = Extract<Source, { kind: 'embeddings' }>;
@@ -44,8 +46,9 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export async function* handleRequest(
   received: ReceivedRequest,
   dependencies: Pick<Dependencies, 'engine' | 'models' | 'decoder'>,
-  { requestId, trace, arrivedAt, signal, onSourceRead, onFirstToken }: RequestContext,
+  context: RequestContext,
 ): AsyncGenerator<Bytes, void, undefined> {
+  const { requestId, trace, arrivedAt, signal, onSourceRead, onFirstToken, onAdvanced } = context;
   const { engine, models } = dependencies;
   const { request } = received;
   const caller = callerOf(request);
@@ -85,7 +88,8 @@ export async function* handleRequest(
     decoded = undefined;
   }
   let hasToken = false;
-  for await (const event of engine.run(job, { signal, trace, caller, requestId, origin })) {
+  const submitted = { signal, trace, caller, requestId, origin, onAdvanced };
+  for await (const event of engine.run(job, submitted)) {
     if (event.type === 'tokens' && !hasToken) {
       hasToken = true;
       onFirstToken?.();

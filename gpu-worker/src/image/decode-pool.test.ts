@@ -330,3 +330,26 @@ describe('the decoder', () => {
     expect(error.cause).toBeDefined();
   });
 });
+
+it('images of jobs are decoded though people send one after another', async () => {
+  await start({ processes: 1 }, OBEDIENT);
+  vi.useFakeTimers({ toFake: ['performance'] });
+  try {
+    let isDone = false;
+    let images = 0;
+    const people = async () => {
+      for (; !isDone && images < 100; images++) {
+        await decode(order('paint'));
+        vi.advanceTimersByTime(100);
+      }
+    };
+    const flood = [people(), people(), people()];
+    const caller = { client: 'job', priority: 'background' } as const;
+    await pool.decode(order('paint'), spec, { caller, signal: patient() });
+    isDone = true;
+    await Promise.all(flood);
+    expect(images).toBeLessThan(30);
+  } finally {
+    vi.useRealTimers();
+  }
+});

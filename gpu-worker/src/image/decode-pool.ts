@@ -4,13 +4,21 @@ import { ApiError } from '@blip2/shared/errors';
 import { checkImage } from '@blip2/shared/image-format';
 import type { ImageInfo } from '@blip2/shared/wire';
 import type { Caller } from '../engine/protocol.ts';
+import { BackgroundShare } from '../engine/scheduling/background-share.ts';
 import { FairQueue } from '../engine/scheduling/fair-queue.ts';
 import type { ImageLimits } from './decode.ts';
 import { type Ends, restartDelayMs } from './decode-backoff.ts';
 import { problemOfEnding } from './decode-problems.ts';
 import { DecodeProcess, DecoderEnded, type Ending } from './decode-process.ts';
 import type { DecodeReply } from './decode-protocol.ts';
-import { BASE_MEMORY, chargeOf, mostMemory, nextOf, type QueuedImage } from './decode-schedule.ts';
+import {
+  BASE_MEMORY,
+  chargeOf,
+  isBackground,
+  mostMemory,
+  nextOf,
+  type QueuedImage,
+} from './decode-schedule.ts';
 import { type ImageSpec, normalize } from './normalize.ts';
 
 export type DecodePoolOptions = {
@@ -60,6 +68,8 @@ export class DecodePool {
   readonly #program: URL;
   readonly #places: readonly Place[];
   readonly #queue = new FairQueue();
+  /** It rests never: a process that has nothing else to do decodes what nobody waits for. */
+  readonly #background = new BackgroundShare(1);
   readonly #listeners: DecodeListener[] = [];
   readonly #stopped = new AbortController();
   #waiting: Task[] = [];
@@ -206,6 +216,7 @@ export class DecodePool {
       const task = nextOf(this.#waiting, this.#running, {
         processes: this.#places.length,
         totalMemory: this.#options.totalMemory,
+        isBackgroundOverdue: this.#background.isOverdue,
       });
       if (task === undefined) return;
       this.#waiting.splice(this.#waiting.indexOf(task), 1);
@@ -229,12 +240,19 @@ export class DecodePool {
       allowance,
     };
     const bounds = { ms: options.timeoutMs, bytes: 2 * allowance + SPARE_MEMORY };
+    const startedAt = performance.now();
     try {
       const reply = await process.run(message, bounds);
       place.ends = noEnds();
       this.#take(task, reply);
     } catch (error) {
       this.#takeEnding(task, error as Error, bounds);
+    }
+    const ms = performance.now() - startedAt;
+    if (isBackground(task)) this.#background.ran(ms);
+    else {
+      const isHeldUp = this.#waiting.some(isBackground) && !this.#running.some(isBackground);
+      this.#background.heldUp(ms, isHeldUp);
     }
     // Where the process has ended, the next one of the place goes on.
     place.task = undefined;

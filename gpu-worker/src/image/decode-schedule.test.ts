@@ -157,6 +157,18 @@ describe('which image is decoded next', () => {
     expect(nextOf([join('greedy', 'image')], [job], bounds)).toBeUndefined();
   });
 
+  it('of the background, where it is overdue, one goes first, and no second one beside it', () => {
+    const { fair, join } = queue();
+    const bounds = { processes: 3, totalMemory: 2 ** 40 };
+    const [first, second, image] = [join('a', 'first'), join('b', 'second'), join('c', 'image')];
+    const jobs = [first, second].map((job) => ({ ...job, ticket: jobTicket(fair) }));
+    const waiting = [image, ...jobs];
+    const overdue = { ...bounds, isBackgroundOverdue: true };
+    expect(nextOf(waiting, [], bounds)).toBe(image);
+    expect(nextOf(waiting, [], overdue)).toBe(jobs[0]);
+    expect(nextOf([image, jobs[1]!], [jobs[0]!], overdue)).toBe(image);
+  });
+
   it('a large image whose client has its processes holds up no large one of others', () => {
     const { join } = queue();
     const bounds = { processes: 3, totalMemory: 2 ** 40 };

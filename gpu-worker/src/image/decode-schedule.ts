@@ -16,6 +16,10 @@ export type QueuedImage = {
   memory: number | undefined;
 };
 
+export function isBackground({ ticket }: QueuedImage): boolean {
+  return ticket.rank > 0;
+}
+
 /** Bytes that are set aside for an image while it is decoded. */
 export function chargeOf({ memory }: QueuedImage): number {
   return memory ?? BASE_MEMORY;
@@ -30,15 +34,18 @@ export function mostMemory(processes: number, totalMemory: number): number {
  * The first that can begin on a process that has nothing to do. Those of little memory pass one that waits for memory; no other heavy one
  * does, so that its turn comes. Those of a client that has all the processes that it may have wait, and keep nobody.
  * @param running what the other processes decode
+ * @param bounds `isBackgroundOverdue`: images that nobody waits for have long waited for others, and one at a time goes first
  */
 export function nextOf<Image extends QueuedImage>(
   waiting: readonly Image[],
   running: readonly QueuedImage[],
-  bounds: { processes: number; totalMemory: number },
+  bounds: { processes: number; totalMemory: number; isBackgroundOverdue?: boolean },
 ): Image | undefined {
+  const isBackgroundFirst = bounds.isBackgroundOverdue === true && !running.some(isBackground);
+  const rank = (image: Image) => (isBackgroundFirst && !isBackground(image) ? 1 : 0);
   const inOrder = waiting
     .filter(({ client }) => mayHaveAnother(client, running, bounds.processes))
-    .toSorted((a, b) => compareTickets(a.ticket, b.ticket));
+    .toSorted((a, b) => rank(a) - rank(b) || compareTickets(a.ticket, b.ticket));
   const heavy = inOrder.find(({ memory }) => memory !== undefined);
   return inOrder.find(
     (image) =>

@@ -16,8 +16,13 @@ import type { EdgeClient } from './edge-client.ts';
 import { type Item, nameOf } from './message.ts';
 import { type ReadSource, readSource } from './read-source.ts';
 
-/** Whoever asks waits in the background for as long as that is busy. */
+/**
+ * An item that only waits has not failed: whoever asks goes first, for hours where many do, and each message that goes back is one receive
+ * of the few that it has. So it ends when nothing has been done for it for so long, once its work has begun; and its waiting before
+ * SQS would give the message to others, which it does 12 hours after it was received, however often it is extended.
+ */
 const DEADLINE_MS = 900_000;
+const LONGEST_MS = 11 * 3_600_000;
 /** Problems of this worker, or of now, though their status says that the request is to blame. */
 const PASSING: readonly ApiError['slug'][] = ['model-mismatch', 'no-retrieval-model'];
 /** A message that came so often waits where others go back: it would not come many times more. */
@@ -56,7 +61,9 @@ export async function runItem({ message, received }: Item, running: Running): Pr
   const left = message.expires_at - Date.now();
   if (left <= 0) return { kind: 'over' };
   using deadline = new Deadline();
-  deadline.start(Math.min(DEADLINE_MS, left));
+  const longest = Math.min(LONGEST_MS, left);
+  deadline.start(longest);
+  const onAdvanced = () => deadline.start(Math.min(longest, deadline.elapsed + DEADLINE_MS));
   const { crashed } = running.dependencies.state;
   using linked = new LinkedSignal(running.signal, crashed, deadline.signal);
   const trace = running.dependencies.traces.begin({
@@ -68,7 +75,8 @@ export async function runItem({ message, received }: Item, running: Running): Pr
     attributes: { 'blip2.request_id': nameOf(message), 'blip2.kind': message.task.kind },
   });
   try {
-    const ran = await run({ message, received }, { ...running, signal: linked.signal }, trace);
+    const signals = { signal: linked.signal, onAdvanced };
+    const ran = await run({ message, received }, { ...running, ...signals }, trace);
     trace.end({ 'blip2.outcome': ran.kind === 'result' ? 'done' : ran.kind });
     return ran;
   } catch (thrown) {
@@ -83,10 +91,10 @@ export async function runItem({ message, received }: Item, running: Running): Pr
 
 async function run(
   { message, received: { receives } }: Item,
-  running: Running,
+  running: Running & { onAdvanced: () => void },
   trace: RequestTrace,
 ): Promise<Ran> {
-  const { dependencies, edge, placeMs, signal, suspicion } = running;
+  const { dependencies, edge, placeMs, signal, suspicion, onAdvanced } = running;
   const request = requestOf(message);
   checkRequest(request, dependencies);
   const untilRoom = <T>(take: () => Promise<T>) => untilPlace(take, placeMs, signal);
@@ -127,6 +135,7 @@ async function run(
     trace,
     arrivedAt: performance.now(),
     signal,
+    onAdvanced,
     onSourceRead: () => {
       held[Symbol.dispose]();
       memory[Symbol.dispose]();

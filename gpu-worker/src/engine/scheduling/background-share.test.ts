@@ -65,6 +65,67 @@ describe('background work', () => {
     expect(ran).toBeLessThanOrEqual(126);
   });
 
+  describe('behind what people wait for', () => {
+    /** Others have the engine for so long at a time until it is overdue. @returns how long that was in all */
+    const heldUpFor = (share: BackgroundShare, ms: number) => {
+      let sum = 0;
+      for (; !share.isOverdue; sum += ms) {
+        share.heldUp(ms, true);
+        share.asked();
+        if (sum > 1e6) throw new Error('it never is');
+      }
+      return sum;
+    };
+
+    it('is overdue after 16 times what its last action took, and after a second at the least', () => {
+      const { clock, share } = shareOf(1);
+      expect(share.isOverdue).toBe(false);
+      expect(heldUpFor(share, 100)).toBe(1000);
+      share.ran(500);
+      clock.now += 500;
+      expect(heldUpFor(share, 100)).toBe(8000);
+    });
+
+    it('is overdue again when short actions of it have had their part of the time', () => {
+      const { share } = shareOf(1);
+      heldUpFor(share, 100);
+      share.ran(10);
+      expect(share.isOverdue).toBe(false);
+      expect(heldUpFor(share, 10)).toBe(160);
+    });
+
+    it('is overdue later where others stood behind it in line', () => {
+      const { share } = shareOf(1);
+      heldUpFor(share, 100);
+      for (let i = 0; i < 20; i++) share.waitedInLine(10);
+      share.ran(50);
+      expect(heldUpFor(share, 100)).toBe(4000);
+    });
+
+    it('is not overdue while it rests, and what it rests counts for nothing', () => {
+      const { clock, share } = shareOf(0.25);
+      heldUpFor(share, 100);
+      share.ran(10);
+      for (let i = 0; i < 100; i++) share.heldUp(10, true);
+      expect(share.isOverdue).toBe(false);
+      clock.now = 30;
+      expect(heldUpFor(share, 10)).toBe(160);
+    });
+
+    it('is not overdue where others hold it up now and then, or nothing of it waits', () => {
+      const { share } = shareOf(1);
+      for (let i = 0; i < 1000; i++) {
+        share.heldUp(300, true);
+        expect(share.isOverdue).toBe(false);
+        share.ran(20);
+      }
+      for (let i = 0; i < 9; i++) share.heldUp(100, true);
+      share.heldUp(100, false);
+      share.heldUp(100, true);
+      expect(share.isOverdue).toBe(false);
+    });
+  });
+
   it('is due ten seconds after the last who asked, however long it should rest', () => {
     const { clock, share } = shareOf(0.01);
     share.asked();

@@ -2,29 +2,30 @@
 import {
   type Beginning,
   beginningGroups,
+  groupAhead,
   type HeldGroup,
   type SlotLimits,
   type WaitingGroup,
 } from './slot-share.ts';
 
 export type Load = SlotLimits & {
-  /** Jobs that wait for work on their image or texts. */
-  waitingImages: number;
-  /** Whether the first of them, whose turn it is, waits for somebody: background work stands behind. */
-  isImageUrgent: boolean;
+  /** Whether there is an image, or texts, that may be worked on for somebody who waits. */
+  hasUrgentImage: boolean;
+  hasBackgroundImage: boolean;
   /** Groups whose query embeddings are computed, in the order in which they get slots. */
   waitingGroups: readonly WaitingGroup[];
   heldGroups: readonly HeldGroup[];
-  /** Sequences whose prompt is computed in part. */
-  prefilling: number;
-  /** Whether the one whose turn it is computes for somebody who waits. */
-  isPrefillUrgent: boolean;
+  /** Whether there is a prompt computed in part that may go on for somebody who waits. */
+  hasUrgentPrefill: boolean;
+  hasBackgroundPrefill: boolean;
   /** Sequences that get a token with each decode step. */
   running: number;
   /** Whether one of these is no background work. */
   isRunningUrgent: boolean;
   /** Whether background work may have the engine now. */
   isBackgroundDue: boolean;
+  /** Whether one action of it goes before what somebody waits for. */
+  isBackgroundOverdue: boolean;
 };
 
 export type Action = {
@@ -48,10 +49,27 @@ type Work =
 /** What comes between two steps. */
 export type Interruption = 'images' | 'prefill' | 'prefill-chunk';
 
-/** What was done: the last action, and the last that was no step. */
-export type History = { last: Action['kind']; interruption: Interruption };
+/** What was done last, and what of it was no step. */
+type Done = { last: Action['kind']; interruption: Interruption };
 
-export function historyAfter({ kind: last }: Action, { interruption }: History): History {
+/** What was done, and of that what was background work alone. */
+export type History = Done & { background: Done };
+
+export const NO_HISTORY: History = {
+  ...{ last: 'wait', interruption: 'images' },
+  background: { last: 'wait', interruption: 'images' },
+};
+
+export function historyAfter({ kind, isBackground }: Action, history: History): History {
+  const { background } = history;
+  const isDone = isBackground && kind !== 'rest' && kind !== 'wait';
+  return {
+    ...doneAfter(kind, history),
+    background: isDone ? doneAfter(kind, background) : background,
+  };
+}
+
+function doneAfter(last: Action['kind'], { interruption }: Done): Done {
   return { last, interruption: isInterruption(last) ? last : interruption };
 }
 
@@ -73,57 +91,88 @@ const TURNS: Record<Interruption, readonly Interruption[]> = {
  * hold up who waits for the other. Free slots are filled with as many groups at a time as fit.
  *
  * What somebody waits for goes before what is background work alone: that is done when nothing else can be, as between two steps of
- * a stream, and when it is due (`background-share.ts`).
+ * a stream, and when it is due; and where others keep it from its share for long, one action at a time (`background-share.ts`).
  * @example
- * nextAction({ ...idle, running: 2, waitingImages: 1 }, { last: 'images', interruption: 'images' }).kind // 'step'
+ * nextAction({ ...idle, running: 2, hasUrgentImage: true }, { ...NO_HISTORY, last: 'images' }).kind // 'step'
  */
-export function nextAction(load: Load, { last, interruption }: History): Action {
+export function nextAction(load: Load, history: History): Action {
+  const { last, interruption } = history;
   const isBackground = !(load.running > 0 && load.isRunningUrgent);
   const step: Action = { kind: 'step', isBackground };
   if (!isBackground && last !== 'step') return step;
-  const urgent = firstPossible(interruption, urgentOf(load));
+  const overdue = load.isBackgroundOverdue ? ofBackground(load, history.background) : null;
+  if (overdue !== null) return { ...overdue, isBackground: true };
+  const urgent = firstPossible(interruption, load, ['urgent']);
   if (urgent !== null) return { ...urgent, isBackground: false };
+  if (!load.isBackgroundDue && !isBackground) return step;
+  const rest = firstPossible(interruption, load, ['urgent', 'background']);
   if (!load.isBackgroundDue) {
-    if (!isBackground) return step;
-    const isIdle = load.running === 0 && firstPossible(interruption, load) === null;
-    return { kind: isIdle ? 'wait' : 'rest', isBackground: true };
+    return { kind: load.running === 0 && rest === null ? 'wait' : 'rest', isBackground: true };
   }
   if (load.running > 0 && last !== 'step') return step;
-  const rest = firstPossible(interruption, load);
   if (rest !== null) return { ...rest, isBackground: true };
   return load.running > 0 ? step : { kind: 'wait', isBackground: true };
 }
 
-/** What of it is no background work. */
-function urgentOf(load: Load): Load {
-  const { isImageUrgent, isPrefillUrgent, waitingImages, waitingGroups, prefilling } = load;
-  const firstBackground = waitingGroups.findIndex(({ isBackground }) => isBackground);
-  return {
-    ...load,
-    waitingImages: isImageUrgent ? waitingImages : 0,
-    // Those of the background are the last.
-    waitingGroups: firstBackground === -1 ? waitingGroups : waitingGroups.slice(0, firstBackground),
-    prefilling: isPrefillUrgent ? prefilling : 0,
-  };
+/** Whether background work waits, and nothing of it is done with the steps of others. */
+export function isBackgroundHeldUp(load: Load): boolean {
+  const { hasBackgroundImage, hasBackgroundPrefill, waitingGroups, heldGroups } = load;
+  if (hasBackgroundImage || hasBackgroundPrefill) return true;
+  const isHolding = heldGroups.some((one) => one.isBackground);
+  return isHolding ? !load.isRunningUrgent : waitingGroups.some((one) => one.isBackground);
 }
 
-function firstPossible(interruption: Interruption, load: Load): Work | null {
+/** What can be done of the background alone: by turns of its own, since all between two of its actions may have been of one kind. */
+function ofBackground(load: Load, { last, interruption }: Done): Work | null {
+  const step: Work | null = load.running > 0 && !load.isRunningUrgent ? { kind: 'step' } : null;
+  if (step !== null && last !== 'step') return step;
+  return firstPossible(interruption, load, ['background']) ?? step;
+}
+
+/** For whom something is done. */
+type Whose = 'urgent' | 'background';
+
+function firstPossible(
+  interruption: Interruption,
+  load: Load,
+  whose: readonly Whose[],
+): Work | null {
   for (const kind of TURNS[interruption]) {
-    const action = possible(kind, load);
+    const action = possible(kind, load, whose);
     if (action !== null) return action;
   }
   return null;
 }
 
-function possible(kind: Interruption, load: Load): Work | null {
+function possible(kind: Interruption, load: Load, whose: readonly Whose[]): Work | null {
+  const [isUrgent, isBackground] = [whose.includes('urgent'), whose.includes('background')];
   switch (kind) {
-    case 'images':
-      return load.waitingImages > 0 ? { kind } : null;
-    case 'prefill-chunk':
-      return load.prefilling > 0 ? { kind } : null;
+    case 'images': {
+      const { hasUrgentImage, hasBackgroundImage } = load;
+      return (isUrgent && hasUrgentImage) || (isBackground && hasBackgroundImage) ? { kind } : null;
+    }
+    case 'prefill-chunk': {
+      const { hasUrgentPrefill, hasBackgroundPrefill } = load;
+      const isPossible = (isUrgent && hasUrgentPrefill) || (isBackground && hasBackgroundPrefill);
+      return isPossible ? { kind } : null;
+    }
     case 'prefill': {
-      const groups = beginningGroups(load.waitingGroups, load.heldGroups, load);
+      const groups = beginningOf(load, whose);
       return groups.length > 0 ? { kind, groups } : null;
     }
   }
+}
+
+function beginningOf(load: Load, whose: readonly Whose[]): Beginning[] {
+  const { waitingGroups, heldGroups } = load;
+  // Where it finds no place, others do not take it.
+  const ahead = groupAhead(waitingGroups, heldGroups, load);
+  const indexes = [...waitingGroups.keys()].filter((index) => {
+    const group = waitingGroups[index] as WaitingGroup;
+    return group === ahead || whose.includes(group.isBackground ? 'background' : 'urgent');
+  });
+  const groups = indexes.map((index) => waitingGroups[index] as WaitingGroup);
+  return beginningGroups(groups, heldGroups, load).map(({ index, ...place }) => {
+    return { index: indexes[index] as number, ...place };
+  });
 }

@@ -25,6 +25,46 @@ function begun(waiting: WaitingGroup[], holding: HeldGroup[], limits: Partial<Sl
   });
 }
 
+describe('background work that is overdue', () => {
+  const overdue = { isBackgroundOverdue: true };
+  const four = several(4).map((group) => held(group));
+  it.each<[string, WaitingGroup[], HeldGroup[], (number | string)[]]>([
+    ['has the slot that is free, beside who comes', [background(), one()], four.slice(1), [0, 1]],
+    [
+      'keeps who comes from no slot of the reserve',
+      [background(), of('b')],
+      four,
+      ['1 in the reserve'],
+    ],
+    ['takes no slot of the reserve', [background()], four, []],
+    [
+      'has all slots for a wide group where they are free',
+      [background(4)],
+      several(4).map((group) => held(group, 'reserve')),
+      [0],
+    ],
+    [
+      'is the first in line with a wide group',
+      [background(4), one()],
+      four.slice(1),
+      ['1 in the reserve'],
+    ],
+    [
+      'waits as ever where it holds some',
+      [one(), background()],
+      [held(background()), ...four.slice(1)],
+      [0],
+    ],
+  ])('%s', (_name, waiting, holding, expected) => {
+    expect(begun(waiting, holding, overdue)).toEqual(expected);
+  });
+
+  it('stands behind all others otherwise', () => {
+    expect(begun([one(), background()], four.slice(1))).toEqual([0]);
+    expect(begun([background(4)], [held(one(), 'reserve')])).toEqual([]);
+  });
+});
+
 describe('the common slots', () => {
   const common = { reserveSlots: 0 };
   it.each<[string, WaitingGroup[], HeldGroup[], Partial<SlotLimits>, number[]]>([

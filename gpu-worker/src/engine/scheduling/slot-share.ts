@@ -27,6 +27,8 @@ export type SlotLimits = {
   chunkTokens: number;
   /** Any where it is left out. */
   memory?: Memory | null;
+  /** Whether background work has long waited for its share. */
+  isBackgroundOverdue?: boolean;
 };
 
 const NO_BOUND: Memory = {
@@ -45,7 +47,8 @@ export type Beginning = { readonly index: number; readonly pool: Pool; readonly 
  *   the eight samples of the same client, or of somebody behind the same address.
  *
  * The reserve takes nothing from the common slots, so that nobody in line waits longer for it. Background work never
- * uses it, leaves one common slot free unless it needs them all, and keeps no interactive group from the common slots.
+ * uses it, leaves one common slot free unless it needs them all, and keeps no interactive group from the common slots: but where it is
+ * overdue and holds none, the first in line may be one of its groups, which gets slots and memory as an interactive one would.
  * Memory for keys and values is one for all (`memory-share.ts`). A group in line that only waits for memory has it spoken
  * for: what begins in the reserve meanwhile leaves it that, so that it gets it when those end that have it now.
  *
@@ -57,8 +60,10 @@ export type Beginning = { readonly index: number; readonly pool: Pool; readonly 
 export function beginningGroups(
   waiting: readonly WaitingGroup[],
   held: readonly HeldGroup[],
-  { maxSlots, reserveSlots, chunkTokens, memory: all }: SlotLimits,
+  limits: SlotLimits,
 ): Beginning[] {
+  const { maxSlots, reserveSlots, chunkTokens, memory: all } = limits;
+  const first = groupAhead(waiting, held, limits);
   const present = [...held];
   const memory = new MemoryShare(waiting, held, all ?? NO_BOUND);
   const beginning: Beginning[] = [];
@@ -72,7 +77,8 @@ export function beginningGroups(
     if (slotsOf(present) >= maxSlots + reserveSlots) break;
     const kind = `${slots} ${isBackground} ${client} ${kv?.promptIds} ${kv?.maxTokens}`;
     if (refused.has(kind)) continue;
-    const hasSlots: boolean = !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots });
+    const hasSlots: boolean =
+      !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots, first });
     const part = memory.partFor(group);
     const fits: boolean = hasSlots && part !== null;
     if (!fits && hasSlots && memory.hasItsShare(group)) {
@@ -82,8 +88,7 @@ export function beginningGroups(
     }
     isBlocked ||= !fits;
     if (!fits) {
-      const limits = { maxSlots, reserveSlots, share };
-      if (part === null || !mayUseReserve(group, present, limits)) {
+      if (part === null || !mayUseReserve(group, present, { maxSlots, reserveSlots, share })) {
         if (hasSlots) memory.speakFor(group);
         else refused.add(kind);
         continue;
@@ -100,6 +105,17 @@ export function beginningGroups(
   return beginning;
 }
 
+/** The group of background work that goes before all others, where there is one. */
+export function groupAhead<Waiting extends Group>(
+  waiting: readonly Waiting[],
+  held: readonly Pick<Group, 'isBackground'>[],
+  { isBackgroundOverdue = false }: Pick<SlotLimits, 'isBackgroundOverdue'>,
+): Waiting | undefined {
+  // Any that it holds slots with goes on with the streams of others.
+  if (!isBackgroundOverdue || held.some(({ isBackground }) => isBackground)) return undefined;
+  return waiting.find(({ isBackground }) => isBackground);
+}
+
 /** Slots of each client that holds or wants some for interactive work; one at the least. */
 function fairShare(groups: readonly Group[], maxSlots: number): number {
   const clients = new Set(groups.filter((one) => !one.isBackground).map(({ client }) => client));
@@ -108,11 +124,14 @@ function fairShare(groups: readonly Group[], maxSlots: number): number {
 
 type Slots = Pick<SlotLimits, 'maxSlots' | 'reserveSlots'>;
 
-function fitsCommon(group: Group, held: readonly HeldGroup[], limits: Slots): boolean {
-  const { maxSlots, reserveSlots } = limits;
+function fitsCommon(
+  group: Group,
+  held: readonly HeldGroup[],
+  { maxSlots, reserveSlots, first }: Slots & { first: Group | undefined },
+): boolean {
   const common = held.filter(({ pool }) => pool === 'common');
   const background = held.filter((one) => one.isBackground);
-  if (group.isBackground) {
+  if (group.isBackground && group !== first) {
     const spared = held.length > 0 ? 1 : 0;
     return slotsOf(common) + group.slots + spared <= maxSlots;
   }
