@@ -13,28 +13,40 @@ export async function bucketStream(
   key: string,
   { bytes, ...options }: StreamOptions & { bytes: number },
 ): Promise<ReadableStream<Uint8Array> | null> {
-  const found = await bucket.head(key).catch((thrown: unknown) => {
+  // Asked for by what is read of it: between a look at it and the first read it may be deleted.
+  const first = await rangeOf(bucket, key, { offset: 0, bytes }).catch((thrown: unknown) => {
     options.onEnd?.();
     throw thrown;
   });
-  if (found === null) {
+  if (first === null) {
     options.onEnd?.();
     return null;
   }
-  return await sentStreamOf(piecesOf(bucket, key, bytes), bytes, options);
+  return await sentStreamOf(piecesOf(bucket, key, { first, bytes }), bytes, options);
 }
 
 async function* piecesOf(
   bucket: R2Bucket,
   key: string,
-  bytes: number,
+  { first, bytes }: { first: Uint8Array; bytes: number },
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  let piece: Uint8Array | null = first;
   for (let offset = 0; offset < bytes; ) {
-    const length = Math.min(RANGE_BYTES, bytes - offset);
-    const object = await bucket.get(key, { range: { offset, length } });
-    if (object === null) throw new Error(`${key} was deleted while it was read`);
-    yield new Uint8Array(await object.arrayBuffer());
-    offset += length;
+    if (piece === null) throw new Error(`${key} was deleted while it was read`);
+    yield piece;
+    offset += Math.min(RANGE_BYTES, bytes - offset);
     await scheduler.wait(1);
+    if (offset < bytes) piece = await rangeOf(bucket, key, { offset, bytes });
   }
+}
+
+/** @returns null where it is gone */
+async function rangeOf(
+  bucket: R2Bucket,
+  key: string,
+  { offset, bytes }: { offset: number; bytes: number },
+): Promise<Uint8Array | null> {
+  const length = Math.min(RANGE_BYTES, bytes - offset);
+  const object = await bucket.get(key, { range: { offset, length } });
+  return object && new Uint8Array(await object.arrayBuffer());
 }
