@@ -2,7 +2,6 @@
 import { lookup, Resolver } from 'node:dns/promises';
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { join } from 'node:path';
 import { HostFailure } from '../../edge/src/image/host-failure.ts';
 import { isPublicAddress } from '../../edge/src/image/public-address.ts';
 
@@ -73,9 +72,7 @@ export async function inDns(
 }
 
 const HOSTS_FILE =
-  process.platform === 'win32'
-    ? join(process.env.SystemRoot ?? 'C:\\Windows', 'System32\\drivers\\etc\\hosts')
-    : '/etc/hosts';
+  process.platform === 'win32' ? 'C:\\Windows\\System32\\drivers\\etc\\hosts' : '/etc/hosts';
 
 class HostsFile {
   readonly #path: string;
