@@ -201,7 +201,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(0, 256),
     defaultText: 'as BLIP2_MAX_SLOTS',
     group: engine,
-    help: 'further sequences, of requests that would else wait for a client with more than a fair share; each may need as much memory as one of the others',
+    help: 'further sequences, a quarter of them short, of requests that would else wait for a client with more than its share; each may need as much memory as others',
   }),
   backgroundPercent: option({
     env: 'BLIP2_BACKGROUND_PERCENT',

@@ -73,7 +73,7 @@ async function openDecoder(options: EngineOptions): Promise<DecoderDriver> {
 
 /** Positions that the first chunk of a prompt would compute. */
 function computedOf({ kv }: DecoderDriver, prompt: Prompt): number {
-  const waiting = { prompt, firstChunk: { end: 0, computed: 0 } };
+  const waiting = { prompt, firstChunk: { end: 0, computed: 0, computedText: 0 } };
   kv.track(waiting);
   kv.untrack(waiting);
   return waiting.firstChunk.computed;

@@ -42,7 +42,9 @@ type Group = {
   readonly client: string;
   readonly slots: 1;
   readonly isBackground: false;
+  readonly kv: { slots: 1; promptIds: number; maxTokens: number };
   chunkPositions: number;
+  readonly chunkText: number;
   pool: Pool;
   left: number;
 };
@@ -88,7 +90,9 @@ export class SimulatedEngine {
       client,
       slots: 1,
       isBackground: false,
+      kv: { slots: 1, promptIds: this.#times.knownPositions, maxTokens: tokens },
       chunkPositions: this.#times.newPositions,
+      chunkText: this.#times.knownPositions,
       pool: 'common',
       left: tokens,
     };

@@ -74,7 +74,7 @@ describe('a job that is canceled', () => {
   });
 
   it('while it waits for a slot never gets one', async () => {
-    const setup = new EngineSetup({ maxSlots: 1 });
+    const setup = new EngineSetup({ maxSlots: 1, reserveSlots: 0 });
     for (const id of [1, 2, 3]) setup.submit(id);
     await setup.engine.advance();
     setup.engine.cancel(2);

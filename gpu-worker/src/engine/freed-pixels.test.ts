@@ -26,30 +26,37 @@ const match: Omit<Extract<Job, { kind: 'match' }>, 'source'> = {
   texts: Array.from({ length: 60 }, () => [2, 3]),
 };
 
-it.each<[string, (setup: EngineSetup, source: Pixels) => void]>([
-  ['generated', (setup, source) => setup.submit(1, { source, config: exactly(40) })],
+const IMAGES = 8;
+/** V8 itself may have one in a register for a while. */
+const BY_CHANCE = 2;
+
+it.each<[string, (setup: EngineSetup, id: number, source: Pixels) => void]>([
+  ['generated', (setup, id, source) => setup.submit(id, { source, config: exactly(40) })],
   [
     'compared with many',
-    (setup, source) =>
+    (setup, id, source) =>
       setup.engine.submit(
-        1,
+        id,
         { ...match, source },
         { caller: { client: '', priority: 'interactive' } },
       ),
   ],
-])('an image is gone before the texts about it are %s', async (_what, submit) => {
+])('images are gone before the texts about them are %s', async (_what, submit) => {
   const imageEncoder = { generate: encoder, retrieve: encoder };
   const setup = new EngineSetup({}, { imageEncoder, retrieval });
-  const pixels = (() => {
+  const ids = Array.from({ length: IMAGES }, (_, i) => i + 1);
+  const images = ids.map((id) => {
     const own = new Float32Array(10_000);
-    submit(setup, { kind: 'pixels', key: 'a', pixels: own });
+    submit(setup, id, { kind: 'pixels', key: `${id}`, pixels: own });
     return new WeakRef(own);
-  })();
-  for (let action = 0; action < 4; action++) await setup.engine.advance();
+  });
+  // Those that generate get a step between any two images.
+  for (let action = 0; action < 3 * IMAGES; action++) await setup.engine.advance();
   await new Promise((resolve) => setImmediate(resolve));
   collectGarbage();
-  expect(pixels.deref()).toBeUndefined();
-  expect(setup.of(1).some(({ type }) => type === 'done')).toBe(false);
+  const left = images.filter((pixels) => pixels.deref() !== undefined);
+  expect(left.length).toBeLessThanOrEqual(BY_CHANCE);
+  expect(setup.ended).toEqual([]);
   await setup.finish();
-  expect(setup.ended).toEqual([1]);
+  expect(setup.ended.toSorted()).toEqual(ids);
 });

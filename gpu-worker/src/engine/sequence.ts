@@ -34,6 +34,8 @@ export type FirstChunk = {
   end: number;
   /** Those of them that are computed; the others are cached. */
   computed: number;
+  /** Those of the computed that are text, not the image's. */
+  computedText: number;
 };
 
 /** One text while it is generated: state only. */
@@ -76,7 +78,7 @@ export class SequenceGroup {
   /** In the order in which the strategy counts them; none before the prefill. */
   sequences: Sequence[] = [];
   /** Kept up to date by the KV manager while the group waits for slots. */
-  firstChunk: FirstChunk = { end: 0, computed: 0 };
+  firstChunk: FirstChunk = { end: 0, computed: 0, computedText: 0 };
   /** Where its slots are counted, once it has any. */
   pool: Pool = 'common';
   /** Whether its memory is that which others leave to short requests. */
@@ -103,6 +105,10 @@ export class SequenceGroup {
   /** Positions that its first chunk computes. */
   get chunkPositions(): number {
     return this.firstChunk.computed;
+  }
+
+  get chunkText(): number {
+    return this.firstChunk.computedText;
   }
 
   get client(): string {

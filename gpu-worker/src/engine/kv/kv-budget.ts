@@ -9,6 +9,8 @@ export type KvNeed = { slots: number; promptIds: number; maxTokens: number };
 
 /** Tokens of a short request: of its prompt, and of its text. */
 const SHORT = { most: 256, least: 16 };
+/** What a short request has at most, where memory is not little. */
+export const SHORT_REQUEST: KvNeed = { slots: 2, promptIds: SHORT.most, maxTokens: SHORT.most };
 /** A group as wide as is usual, with the two to spare. */
 const USUAL_SLOTS = 10;
 
@@ -41,7 +43,7 @@ export class KvBudget {
     let tokens = SHORT.most;
     const short = (slots: number): KvNeed => ({ slots, promptIds: tokens, maxTokens: tokens });
     while (tokens > SHORT.least && !this.fits([short(USUAL_SLOTS)])) tokens /= 2;
-    this.spare = short(2);
+    this.spare = short(SHORT_REQUEST.slots);
   }
 
   /**

@@ -44,17 +44,20 @@ function start({ chunk = 64, positions = 1000, isCausal = true } = {}) {
 /** What a model gives that reads the whole prompt at once. */
 const whole = ({ queryEmbeddings, ids }: Prompt) => logitsOf([...queryEmbeddings, ...ids]);
 
-const waitingFor = (prompt: Prompt) => ({ prompt, firstChunk: { end: 0, computed: 0 } });
+const waitingFor = (prompt: Prompt) => ({
+  prompt,
+  firstChunk: { end: 0, computed: 0, computedText: 0 },
+});
 
 afterEach(() => vi.restoreAllMocks());
 
 describe('the first chunk of a prompt', () => {
   it.each([
-    ['is all of a short one', [2, 3], { end: 4, computed: 4 }],
+    ['is all of a short one', [2, 3], { end: 4, computed: 4, computedText: 2 }],
     [
       'has the image and so many text positions of a long one',
       [2, 3, 4, 5, 6],
-      { end: 5, computed: 5 },
+      { end: 5, computed: 5, computedText: 3 },
     ],
   ])('%s', (_name, ids, expected) => {
     const { kv } = start({ chunk: 3 });
@@ -68,7 +71,7 @@ describe('the first chunk of a prompt', () => {
     await prefill(promptAbout(1, 2, 3, 4));
     const waiting = waitingFor(promptAbout(1, 2, 3, 4, 5, 6, 7, 8));
     kv.track(waiting);
-    expect(waiting.firstChunk).toEqual({ end: 8, computed: 3 });
+    expect(waiting.firstChunk).toEqual({ end: 8, computed: 3, computedText: 3 });
   });
 
   it('always computes the last id, whose logits choose the first token', async () => {
@@ -77,7 +80,7 @@ describe('the first chunk of a prompt', () => {
     await prefill(prompt);
     const waiting = waitingFor(prompt);
     kv.track(waiting);
-    expect(waiting.firstChunk).toEqual({ end: 5, computed: 1 });
+    expect(waiting.firstChunk).toEqual({ end: 5, computed: 1, computedText: 1 });
   });
 
   it('is updated when the cache changes while the prompt waits, and no longer', async () => {
@@ -190,7 +193,7 @@ describe('a prefill', () => {
     const prompt = promptAbout(1, 2, 3, 4);
     const waiting = waitingFor(prompt);
     kv.track(waiting);
-    expect(waiting.firstChunk).toEqual({ end: 5, computed: 5 });
+    expect(waiting.firstChunk).toEqual({ end: 5, computed: 5, computedText: 3 });
     await prefill(prompt, prompt);
     expect(computed()).toEqual([
       [
@@ -240,7 +243,7 @@ describe('a long prompt', () => {
     }
     const waiting = waitingFor(promptAbout(1, 2, 3, 4, 5, 6));
     kv.track(waiting);
-    expect(waiting.firstChunk).toEqual({ end: 7, computed: 1 });
+    expect(waiting.firstChunk).toEqual({ end: 7, computed: 1, computedText: 1 });
   });
 });
 

@@ -144,11 +144,12 @@ export class KvManager {
   #firstChunk(prompt: Prompt): FirstChunk {
     const { isCausal, imagePositions } = this.#decoder;
     const whole = this.#positionsOf(prompt);
-    if (!isCausal) return { end: whole, computed: whole };
+    if (!isCausal) return { end: whole, computed: whole, computedText: prompt.ids.length };
     const cached = this.#prefixes.peek(prompt);
     const text = Math.min(prompt.ids.length, cached.textPositions + this.#chunkTokens);
-    const computed = (cached.image ? 0 : imagePositions) + text - cached.textPositions;
-    return { end: imagePositions + text, computed };
+    const computedText = text - cached.textPositions;
+    const computed = (cached.image ? 0 : imagePositions) + computedText;
+    return { end: imagePositions + text, computed, computedText };
   }
 
   /** Updates the first chunks of waiting prompts of which more or less is cached now. */

@@ -15,7 +15,7 @@ const LONG = 1900;
 type Change = Partial<WaitingGroup> & { isSpare?: boolean };
 const group = (client: string, slots: number, maxTokens: number, change: Change = {}) => {
   const kv: KvNeed = { slots, promptIds: 20, maxTokens };
-  return { client, slots, kv, chunkPositions: 10, isBackground: false, ...change };
+  return { client, slots, kv, chunkPositions: 10, chunkText: 10, isBackground: false, ...change };
 };
 const caption = (client: string, slots = 1) => group(client, slots, 40);
 const item = (slots: number, maxTokens: number) => {
@@ -186,13 +186,13 @@ describe('memory of keys and values', () => {
         const beginning = beginningGroups(waiting, holding, limitsOf(bytes));
         holding.push(...beginning.map(({ index, ...place }) => ({ ...waiting[index]!, ...place })));
         waiting = waiting.filter((_, index) => beginning.every((one) => one.index !== index));
-        if (holding.length > 0) expect(budget.fits(holding.map(({ kv }) => kv!))).toBe(true);
+        if (holding.length > 0) expect(budget.fits(holding.map(({ kv }) => kv))).toBe(true);
       };
       const probe = caption('probe');
       for (const { ends, isBackground, slots, promptIds, maxTokens } of arrivals) {
         const kv = { slots, promptIds, maxTokens };
         const client = isBackground ? 'batch' : 'greedy';
-        const arrived = { slots, kv, client, isBackground, chunkPositions: 10 };
+        const arrived = { slots, kv, client, isBackground, chunkPositions: 10, chunkText: 10 };
         if (expected(arrived)) waiting.push(arrived);
         waiting.sort((a, b) => Number(a.isBackground) - Number(b.isBackground));
         holding = holding.slice(ends);

@@ -8,14 +8,14 @@ export type Group = {
   /** Who asks: the unnamed are one client. */
   readonly client: string;
   readonly isBackground: boolean;
-  /** What it may come to hold; nothing is known of it where memory has no bound. */
-  readonly kv?: KvNeed;
+  /** What it may come to hold. */
+  readonly kv: KvNeed;
 };
 
 export type Memory = {
   /** Whether there is memory for all these together, of so much of it: 1 is all. */
   fits(needs: readonly KvNeed[], part?: number): boolean;
-  /** What all together leave to short requests. */
+  /** What all together leave to short requests: those that need no more than this. */
   readonly spare: KvNeed;
 };
 
@@ -52,9 +52,7 @@ export class MemoryShare {
 
   /** Of which part a group may have what it needs; null while it waits. */
   partFor(group: Group): 'common' | 'spare' | null {
-    const { kv } = group;
-    if (kv === undefined) return 'common';
-    const fits = this.#memory.fits([...this.#needs, kv, this.#memory.spare]);
+    const fits = this.#memory.fits([...this.#needs, group.kv, this.#memory.spare]);
     if (fits && this.#isInBackgroundPart(group) && !this.hasItsShare(group)) return 'common';
     return this.#maySpare(group) ? 'spare' : null;
   }
@@ -63,7 +61,7 @@ export class MemoryShare {
    * Whether a client that holds some would have more than its part with this, while others wait: these go first.
    */
   hasItsShare({ kv, client, isBackground }: Group): boolean {
-    if (kv === undefined || isBackground) return false;
+    if (isBackground) return false;
     const own = this.#ownOf(client);
     if (own.length === 0) return false;
     if (!this.#waiting.some((one) => !one.isBackground && one.client !== client)) return false;
@@ -72,18 +70,17 @@ export class MemoryShare {
 
   /** What begins later leaves it that. */
   speakFor({ kv }: Group): void {
-    if (kv !== undefined) this.#needs.push(kv);
+    this.#needs.push(kv);
   }
 
   take({ kv, client, isBackground }: Group, isSpare: boolean): void {
-    if (kv === undefined) return;
     this.#held.push({ kv, client, isBackground, isSpare });
     if (!isSpare) this.#needs.push(kv);
   }
 
   /** One that needs more than the part of all is the only one. */
   #isInBackgroundPart({ kv, isBackground }: Group): boolean {
-    if (!isBackground || kv === undefined) return true;
+    if (!isBackground) return true;
     const others = this.#held.filter((one) => one.isBackground);
     return (
       others.length === 0 ||
@@ -92,7 +89,7 @@ export class MemoryShare {
   }
 
   #maySpare({ kv, client, isBackground }: Group): boolean {
-    if (isBackground || kv === undefined) return false;
+    if (isBackground) return false;
     const { spare } = this.#memory;
     if (kv.promptIds > spare.promptIds || kv.maxTokens > spare.maxTokens) return false;
     return slotsOf(this.#held.filter(({ isSpare }) => isSpare)) + kv.slots <= this.#spareOf(client);

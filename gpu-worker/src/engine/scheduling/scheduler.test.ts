@@ -10,7 +10,10 @@ import {
   nextAction,
 } from './scheduler.ts';
 
-const one = { slots: 1, chunkPositions: 10, client: 'a', isBackground: false };
+const one = {
+  ...{ slots: 1, client: 'a', isBackground: false, chunkPositions: 10, chunkText: 10 },
+  kv: { slots: 1, promptIds: 10, maxTokens: 20 },
+};
 const held = { ...one, pool: 'common' as const };
 const idle: Load = {
   hasUrgentImage: false,

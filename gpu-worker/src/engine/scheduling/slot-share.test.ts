@@ -10,7 +10,9 @@ import {
 type Change = Partial<WaitingGroup>;
 
 const one = (slots = 1, change: Change = {}): WaitingGroup => {
-  return { slots, chunkPositions: 10, client: 'a', isBackground: false, ...change };
+  const { chunkPositions = 10, chunkText = chunkPositions } = change;
+  const kv = { slots, promptIds: 20, maxTokens: 40 };
+  return { slots, client: 'a', isBackground: false, kv, ...change, chunkPositions, chunkText };
 };
 const of = (client: string, slots = 1) => one(slots, { client });
 const background = (slots = 1) => one(slots, { isBackground: true });
@@ -40,7 +42,7 @@ describe('background work that is overdue', () => {
     [
       'has all slots for a wide group where they are free',
       [background(4)],
-      several(4).map((group) => held(group, 'reserve')),
+      several(4).map((group, i) => held(group, i < 3 ? 'reserve' : 'short')),
       [0],
     ],
     [
@@ -74,7 +76,21 @@ describe('the common slots', () => {
       [60, 40, 1].map((chunkPositions) => one(1, { chunkPositions })),
       [],
       {},
+      [0],
+    ],
+    [
+      'go to as many prompts at a time as make a pass with the longest text of them',
+      [5, 34, 20, 1].map((chunkPositions) => one(1, { chunkPositions })),
+      [],
+      {},
       [0, 1],
+    ],
+    [
+      'go to a prompt with its image beside texts about images that are known',
+      [one(1, { chunkPositions: 40, chunkText: 8 }), ...several(3, one(1, { chunkPositions: 15 }))],
+      [],
+      {},
+      [0, 1, 2, 3],
     ],
     [
       'go to one prompt that is longer than the limit for several',
