@@ -1,6 +1,6 @@
 /** The device's cache has the contents of the host's: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
 import { seededRandom } from '../decoding/sample-token.ts';
@@ -46,6 +46,8 @@ async function read(cache: KvCache, slot: number, positions: number): Promise<nu
   }
   return found;
 }
+
+const lengthOf = (lengths: readonly number[]) => lengths.reduce((a, b) => a + b);
 
 async function put(cache: KvCache, fresh: Tensor[], mappings: readonly SlotMapping[]) {
   using rows = cache.adopt(fresh);
@@ -130,6 +132,33 @@ describe('the cache on the device', () => {
     device.release();
     expect(tensors.count).toBe(0);
   });
+
+  it.each([[[4]], [[4, 1]], [[1, 3, 2]], [[2, 1, 1, 5, 3]]])(
+    'has segments of %j positions one behind the other, as the one in memory, by one write',
+    async (lengths) => {
+      const tensors = new DeviceTensors();
+      const device = new DeviceKvCache(shape, kernels, tensors);
+      const host = new HostKvCache(shape);
+      const write = vi.spyOn(kernels, 'write');
+      for (const cache of [device, host]) {
+        using held = new DisposableStack();
+        const segments = lengths.map((length, i) => {
+          return { values: held.use(cache.adopt(freshOf(1, 6, 1000 * i))), length };
+        });
+        await cache.putSegments(1, segments);
+        const row = held.use(await cache.join(segments));
+        await cache.put(row, [{ row: 0, slot: 0, start: 2, length: lengthOf(lengths) }]);
+      }
+      expect(write).toHaveBeenCalledTimes(2);
+      write.mockRestore();
+      for (const slot of [0, 1]) {
+        const positions = 2 + lengthOf(lengths);
+        expect(await read(device, slot, positions)).toEqual(await read(host, slot, positions));
+      }
+      device.release();
+      expect(tensors.count).toBe(0);
+    },
+  );
 
   it('has one tensor for each plane, and none after it was reset from a larger size', async () => {
     const tensors = new DeviceTensors();

@@ -8,6 +8,7 @@ import {
   type KeysAndValues,
   type KvCache,
   type KvRows,
+  type KvSegment,
   type KvShape,
   keysAndValues,
   type Range,
@@ -102,6 +103,36 @@ export class DeviceKvCache implements KvCache {
     return this.#rowsOf(await this.#kernels.slice(layers, row, positions));
   }
 
+  /** All in one write: each copies the planes. */
+  async putSegments(slot: number, segments: readonly KvSegment[]): Promise<void> {
+    const mapping = { row: 0, slot, start: 0, length: lengthOf(segments) };
+    const [first] = segments;
+    if (first === undefined) return;
+    if (segments.length === 1) return this.put(first.values, [mapping]);
+    using row = await this.join(segments);
+    await this.put(row, [mapping]);
+  }
+
+  /** In pairs, so that each position is copied a few times at the most. */
+  async join(segments: readonly KvSegment[]): Promise<KvRows> {
+    const [only, ...others] = segments;
+    if (only !== undefined && others.length === 0) {
+      return this.slice(only.values, 0, { start: 0, end: only.length });
+    }
+    using held = new DisposableStack();
+    const whole = async (part: readonly KvSegment[]): Promise<KvSegment> => {
+      const [first, ...rest] = part;
+      if (first !== undefined && rest.length === 0) return first;
+      return { values: held.use(await this.join(part)), length: lengthOf(part) };
+    };
+    const half = Math.ceil(segments.length / 2);
+    const [first, second] = [
+      await whole(segments.slice(0, half)),
+      await whole(segments.slice(half)),
+    ];
+    return this.#rowsOf(await this.#kernels.join(first, second));
+  }
+
   copy(from: number, to: number, { start, end }: Range): void {
     if (start < end) this.#order[to] = this.#order[from] as number;
   }
@@ -185,6 +216,10 @@ export class DeviceKvCache implements KvCache {
     this.#gathered = [];
   }
 }
+
+const lengthOf = (segments: readonly KvSegment[]) => {
+  return segments.reduce((sum, { length }) => sum + length, 0);
+};
 
 /** Less than any slot. */
 const EMPTY = -1;
