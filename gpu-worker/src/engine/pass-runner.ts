@@ -15,7 +15,7 @@ export type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
 
 /** What becomes of the requests. */
 export type PassListener = {
-  emit: (id: number, event: JobEvent) => void;
+  emit: (request: EngineRequest, event: JobEvent) => void;
   /** Ends a request: frees its slots, and tells it why. */
   fail: (request: EngineRequest, thrown: unknown) => void;
 };
@@ -96,7 +96,7 @@ export class PassRunner {
     const computedAt = performance.now();
     const logits = out.logits.map((row, i) => (broken.has(i) ? undefined : row));
     const emit = ({ request }: SequenceGroup, tokens: ChoiceTokens) =>
-      this.#listener.emit(request.id, { type: 'tokens', ...tokens });
+      this.#listener.emit(request, { type: 'tokens', ...tokens });
     const { outputs, failures } = chooseTokens(rows, logits, emit);
     await out.commit();
     const sequences = rows.filter((row) => row !== null);
@@ -124,8 +124,9 @@ export class PassRunner {
   #advance(group: SequenceGroup, next: readonly Continuation[]): void {
     this.#batch.advance(group, next);
     if (next.length > 0) return;
-    const { id, timings } = group.request;
-    this.#listener.emit(id, { type: 'done', choices: group.strategy.choices, timings });
+    const { request } = group;
+    const { timings } = request;
+    this.#listener.emit(request, { type: 'done', choices: group.strategy.choices, timings });
   }
 
   #fail(groups: readonly SequenceGroup[], thrown: unknown): void {
