@@ -228,9 +228,9 @@ export const WORKER_OPTIONS = {
   kvCacheMb: option({
     env: 'BLIP2_KV_CACHE_MB',
     kind: wholeNumber(1, 1_000_000),
-    defaultText: '80 % of what the rest leaves; no bound on a GPU',
+    defaultText: '80 % of what the rest leaves; no bound with webgpu',
     group: engine,
-    help: 'memory for the keys and values of all sequences, MiB: requests wait for it, and one that does not leave two slots gets 400. Of OPT-2.7B, a sequence of 2048 positions takes 1280',
+    help: 'memory for the keys and values of all sequences, MiB: requests wait for it, and one that does not leave two slots gets 400. Of OPT-2.7B, a sequence of 2048 positions takes 1280. WebGPU does not say how much memory a device has: set at most a third of what the weights leave there, since the cache is copied where it grows; a text for which there is no room ends with an error',
   }),
   ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,

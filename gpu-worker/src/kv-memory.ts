@@ -24,8 +24,8 @@ export type Served = {
 };
 
 /**
- * Bytes; undefined where they have no bound: caches are in the memory of a device, of which this process does not know how
- * much there is. One sequence as long as the model's positions fits in any case.
+ * Bytes; undefined where they have no bound: caches are in the memory of a device, of which nothing says how much there is. WebGPU has
+ * no query for it, and this machine's memory may be less than a GPU's, or many times as much. One sequence as long as the model's positions fits in any case.
  * @param memoryMb of the machine or container
  */
 export function kvCacheBytes(

@@ -10,6 +10,7 @@ import { KvManager } from './kv/kv-manager.ts';
 import { loadOf } from './load.ts';
 import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
+import { Outbox } from './outbox.ts';
 import { type Pass, PassRunner } from './pass-runner.ts';
 import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
 import { BackgroundShare } from './scheduling/background-share.ts';
@@ -62,6 +63,7 @@ export class Engine {
   readonly #emit: (id: number, event: JobEvent) => void;
   readonly #report: (stats: EngineStats) => void;
   readonly #waiting: WaitingGroups;
+  readonly #outbox: Outbox;
   readonly #canceled = new Set<number>();
   readonly #dropped = new DroppedImages();
   readonly #toDrop = new Set<string>();
@@ -83,8 +85,9 @@ export class Engine {
     this.#batch = new Batch(models.decoder);
     this.#images = new ImageQueue(models, (request) => this.#goOn(request), this.#dropped);
     this.#waiting = new WaitingGroups(this.#kv);
+    this.#outbox = new Outbox(emit);
     this.#passes = new PassRunner(models.decoder, this.#kv, this.#batch, {
-      emit,
+      emit: (request, event) => this.#outbox.emit(request, event),
       fail: (request, thrown) => this.#fail(request, thrown),
     });
     const { maxSlots, reserveSlots = maxSlots, prefillChunkTokens: chunkTokens } = options;
@@ -153,15 +156,17 @@ export class Engine {
       this.#images.drop(image);
     }
     this.#toDrop.clear();
+    const unsent = this.#outbox.next();
+    for (const request of unsent) this.#attempt(request, () => this.#outbox.advance(request));
     const wasBusy = this.#history.last !== 'wait';
     const turns = turnsOf(this.#batch, this.#waiting, this.#debts, this.#queue, this.#background);
     const { action, isHeldUp } = this.#next(turns);
     if (action.kind === 'wait') {
       this.#kv.reset();
       if (wasBusy) this.#reportStats(null);
-      return false;
+      return unsent.length > 0;
     }
-    if (action.kind === 'rest') return false;
+    if (action.kind === 'rest') return unsent.length > 0;
     const [startedAt, start] = [performance.timeOrigin + performance.now(), this.#now()];
     const { parts, ...taken } =
       action.kind === 'images'
@@ -317,6 +322,7 @@ export class Engine {
     const waiting = this.#images.remove(id) ?? this.#waiting.remove(id);
     if (waiting !== undefined) this.#queue.leave(waiting.client, waiting.ticket);
     this.#batch.remove(id);
+    this.#outbox.remove(id);
   }
 
   /** What is done for one request ends that one where it fails. */

@@ -1,4 +1,5 @@
 /** Runs one pass of the decoder: restore, forward, emit, commit, store. What fails of one request fails alone. */
+import { even } from '../runtime/tensors.ts';
 import type { Batch } from './batch.ts';
 import { chooseTokens } from './choose-tokens.ts';
 import type { ChoiceTokens, Continuation } from './decoding/strategy.ts';
@@ -14,7 +15,7 @@ export type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
 
 /** What becomes of the requests. */
 export type PassListener = {
-  emit: (id: number, event: JobEvent) => void;
+  emit: (request: EngineRequest, event: JobEvent) => void;
   /** Ends a request: frees its slots, and tells it why. */
   fail: (request: EngineRequest, thrown: unknown) => void;
 };
@@ -63,9 +64,14 @@ export class PassRunner {
     return { ...restored, out: await this.#decoder.forward(restored.batch) };
   }
 
-  /** Slots may change between these passes, as groups fail, fork and end: each is planned when its turn comes. */
+  /**
+   * Slots may change between these passes, as groups fail, fork and end: each is planned when its turn comes. The last slots go
+   * first: where a device had no room for them, they are gone before the others are run.
+   */
   async #runEach(pass: Pass, groups: readonly SequenceGroup[]): Promise<void> {
-    for (const group of groups) await this.run(this.#only(group, pass));
+    const lastSlots = new Map(groups.map((group) => [group, lastSlotOf(group)]));
+    const order = groups.toSorted((a, b) => (lastSlots.get(b) ?? 0) - (lastSlots.get(a) ?? 0));
+    for (const group of order) await this.run(this.#only(group, pass));
   }
 
   /** The part of a pass that is one group's. */
@@ -90,7 +96,7 @@ export class PassRunner {
     const computedAt = performance.now();
     const logits = out.logits.map((row, i) => (broken.has(i) ? undefined : row));
     const emit = ({ request }: SequenceGroup, tokens: ChoiceTokens) =>
-      this.#listener.emit(request.id, { type: 'tokens', ...tokens });
+      this.#listener.emit(request, { type: 'tokens', ...tokens });
     const { outputs, failures } = chooseTokens(rows, logits, emit);
     await out.commit();
     const sequences = rows.filter((row) => row !== null);
@@ -118,14 +124,22 @@ export class PassRunner {
   #advance(group: SequenceGroup, next: readonly Continuation[]): void {
     this.#batch.advance(group, next);
     if (next.length > 0) return;
-    const { id, timings } = group.request;
-    this.#listener.emit(id, { type: 'done', choices: group.strategy.choices, timings });
+    const { request } = group;
+    const { timings } = request;
+    this.#listener.emit(request, { type: 'done', choices: group.strategy.choices, timings });
   }
 
   #fail(groups: readonly SequenceGroup[], thrown: unknown): void {
     for (const { request } of groups) this.#listener.fail(request, thrown);
+    // What was reserved for them would have to fit with the next pass.
+    const slots = even(Math.max(1, this.#batch.sequences.length));
+    this.#decoder.shrink({ slots, positions: Infinity, crossPositions: Infinity });
   }
 }
+
+const lastSlotOf = ({ sequences }: SequenceGroup) => {
+  return Math.max(...sequences.map(({ slot }) => slot));
+};
 
 function groupsOf({ rows }: Pick<Pass, 'rows'>): SequenceGroup[] {
   return [...new Set(rows.flatMap((sequence) => sequence?.group ?? []))];

@@ -1,9 +1,10 @@
 /** The device's cache has the contents of the host's: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
 import { seededRandom } from '../decoding/sample-token.ts';
+import { limitedKernels } from '../testing/limited-kernels.ts';
 import { newRows } from '../testing/new-rows.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
 import { HostKvCache } from './host-kv-cache.ts';
@@ -45,6 +46,8 @@ async function read(cache: KvCache, slot: number, positions: number): Promise<nu
   }
   return found;
 }
+
+const lengthOf = (lengths: readonly number[]) => lengths.reduce((a, b) => a + b);
 
 async function put(cache: KvCache, fresh: Tensor[], mappings: readonly SlotMapping[]) {
   using rows = cache.adopt(fresh);
@@ -130,6 +133,33 @@ describe('the cache on the device', () => {
     expect(tensors.count).toBe(0);
   });
 
+  it.each([[[4]], [[4, 1]], [[1, 3, 2]], [[2, 1, 1, 5, 3]]])(
+    'has segments of %j positions one behind the other, as the one in memory, by one write',
+    async (lengths) => {
+      const tensors = new DeviceTensors();
+      const device = new DeviceKvCache(shape, kernels, tensors);
+      const host = new HostKvCache(shape);
+      const write = vi.spyOn(kernels, 'write');
+      for (const cache of [device, host]) {
+        using held = new DisposableStack();
+        const segments = lengths.map((length, i) => {
+          return { values: held.use(cache.adopt(freshOf(1, 6, 1000 * i))), length };
+        });
+        await cache.putSegments(1, segments);
+        const row = held.use(await cache.join(segments));
+        await cache.put(row, [{ row: 0, slot: 0, start: 2, length: lengthOf(lengths) }]);
+      }
+      expect(write).toHaveBeenCalledTimes(2);
+      write.mockRestore();
+      for (const slot of [0, 1]) {
+        const positions = 2 + lengthOf(lengths);
+        expect(await read(device, slot, positions)).toEqual(await read(host, slot, positions));
+      }
+      device.release();
+      expect(tensors.count).toBe(0);
+    },
+  );
+
   it('has one tensor for each plane, and none after it was reset from a larger size', async () => {
     const tensors = new DeviceTensors();
     const cache = new DeviceKvCache(shape, kernels, tensors);
@@ -174,6 +204,67 @@ describe('the cache on the device', () => {
       );
       expect(await cache.brokenRows(rows, lengths)).toEqual([1, 2, 3]);
     }
+  });
+
+  it('has what it had before where the device has no room to grow, and copies that were to be made', async () => {
+    const tensors = new DeviceTensors();
+    const cache = new DeviceKvCache(shape, limitedKernels(kernels, 4 * 64), tensors);
+    const host = new HostKvCache(shape);
+    for (const one of [cache, host]) {
+      one.reserve({ slots: 4, positions: 64 });
+      await put(
+        one,
+        freshOf(4, 2),
+        [0, 1, 2, 3].map((slot) => ({ row: slot, slot, start: 0, length: 2 })),
+      );
+      one.copy(3, 1, { start: 0, end: 2 });
+    }
+    cache.reserve({ slots: 16, positions: 200 });
+    await expect(cache.feeds(0, 16)).rejects.toThrow('no room');
+    expect(cache.bytes).toBe(4 * planes * 4 * shape.heads * 64 * shape.headDim);
+    for (let slot = 0; slot < 4; slot++) {
+      expect(await read(cache, slot, 2), `slot ${slot}`).toEqual(await read(host, slot, 2));
+    }
+    // Positions alone.
+    cache.reserve({ slots: 4, positions: 65 });
+    await expect(cache.feeds(0, 4)).rejects.toThrow('no room');
+    expect(await read(cache, 1, 2)).toEqual(await read(host, 1, 2));
+    // A slot that was copied into is held: until it is given up, it has to fit.
+    for (const one of [cache, host]) {
+      one.reserve({ slots: 5, positions: 2 });
+      one.copy(3, 4, { start: 0, end: 2 });
+    }
+    await expect(cache.feeds(0, 5)).rejects.toThrow('no room');
+    for (const one of [cache, host]) {
+      one.copy(4, 0, { start: 0, end: 2 });
+      one.shrink({ slots: 4, positions: 64 });
+    }
+    for (let slot = 0; slot < 4; slot++) {
+      expect(await read(cache, slot, 2), `slot ${slot}`).toEqual(await read(host, slot, 2));
+    }
+    cache.release();
+    expect(tensors.count).toBe(0);
+  });
+
+  it('begins small where the device had no room for its first use', async () => {
+    const cache = new DeviceKvCache(shape, limitedKernels(kernels, 4 * 64), new DeviceTensors());
+    cache.reserve({ slots: 16, positions: 200 });
+    await expect(cache.feeds(0, 16)).rejects.toThrow('no room');
+    cache.reserve({ slots: 3, positions: 40 });
+    await put(cache, freshOf(1, 2), [{ row: 0, slot: 2, start: 0, length: 2 }]);
+    expect(cache.bytes).toBe(4 * planes * 3 * shape.heads * 64 * shape.headDim);
+    cache.release();
+  });
+
+  it('is shrunk by what was reserved, never below the positions of its planes', async () => {
+    const cache = new DeviceKvCache(shape, kernels, new DeviceTensors());
+    await put(cache, freshOf(1, 2), [{ row: 0, slot: 0, start: 0, length: 2 }]);
+    const before = await read(cache, 0, 2);
+    cache.reserve({ slots: 9, positions: 190 });
+    cache.shrink({ slots: 2, positions: 20 });
+    expect(await read(cache, 0, 2)).toEqual(before);
+    expect(cache.bytes).toBe(4 * planes * 2 * shape.heads * 64 * shape.headDim);
+    cache.release();
   });
 
   it('refuses rows that do not fit', async () => {

@@ -8,6 +8,7 @@ import {
   type KeysAndValues,
   type KvCache,
   type KvRows,
+  type KvSegment,
   type KvShape,
   keysAndValues,
   type Range,
@@ -27,7 +28,7 @@ export class DeviceKvCache implements KvCache {
   #planes: Tensor[] = [];
   /** Capacity of the planes. */
   #capacity: Capacity = { slots: 0, positions: 0 };
-  /** For each slot, the slot of the planes that has its contents. */
+  /** For each slot, the slot of the planes that has its contents; `EMPTY` where it was only reserved. */
   #order: number[];
   /** Positions that the planes are to have. */
   #positions: number;
@@ -55,8 +56,7 @@ export class DeviceKvCache implements KvCache {
   reserve(wanted: Capacity): void {
     const now = { slots: this.#order.length, positions: this.#positions };
     const grown = grownCapacity(now, wanted, this.#shape);
-    // A new slot may hold anything that is finite.
-    while (this.#order.length < grown.slots) this.#order.push(this.#order[0] ?? 0);
+    while (this.#order.length < grown.slots) this.#order.push(EMPTY);
     this.#positions = grown.positions;
   }
 
@@ -64,8 +64,11 @@ export class DeviceKvCache implements KvCache {
     if (slots < this.#order.length) this.#order.length = slots;
   }
 
-  /** Slots go with `trim`, and positions with the last sequence. */
-  shrink(): void {}
+  /** Of what was reserved. Slots of the planes go with the next pass, their positions with the last sequence. */
+  shrink({ slots, positions }: Capacity): void {
+    this.trim(slots);
+    this.#positions = Math.max(this.#leastPositions, Math.min(this.#positions, positions));
+  }
 
   async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     await this.#settle();
@@ -100,6 +103,36 @@ export class DeviceKvCache implements KvCache {
     return this.#rowsOf(await this.#kernels.slice(layers, row, positions));
   }
 
+  /** All in one write: each copies the planes. */
+  async putSegments(slot: number, segments: readonly KvSegment[]): Promise<void> {
+    const mapping = { row: 0, slot, start: 0, length: lengthOf(segments) };
+    const [first] = segments;
+    if (first === undefined) return;
+    if (segments.length === 1) return this.put(first.values, [mapping]);
+    using row = await this.join(segments);
+    await this.put(row, [mapping]);
+  }
+
+  /** In pairs, so that each position is copied a few times at the most. */
+  async join(segments: readonly KvSegment[]): Promise<KvRows> {
+    const [only, ...others] = segments;
+    if (only !== undefined && others.length === 0) {
+      return this.slice(only.values, 0, { start: 0, end: only.length });
+    }
+    using held = new DisposableStack();
+    const whole = async (part: readonly KvSegment[]): Promise<KvSegment> => {
+      const [first, ...rest] = part;
+      if (first !== undefined && rest.length === 0) return first;
+      return { values: held.use(await this.join(part)), length: lengthOf(part) };
+    };
+    const half = Math.ceil(segments.length / 2);
+    const [first, second] = [
+      await whole(segments.slice(0, half)),
+      await whole(segments.slice(half)),
+    ];
+    return this.#rowsOf(await this.#kernels.join(first, second));
+  }
+
   copy(from: number, to: number, { start, end }: Range): void {
     if (start < end) this.#order[to] = this.#order[from] as number;
   }
@@ -118,15 +151,40 @@ export class DeviceKvCache implements KvCache {
     this.#capacity = { slots: 0, positions: 0 };
   }
 
-  /** Runs the deferred growth and copies. */
+  /** Those of the planes; of none, as many as they begin with. */
+  get #leastPositions(): number {
+    return this.#planes.length > 0
+      ? this.#capacity.positions
+      : initialCapacity(this.#shape).positions;
+  }
+
+  /** Runs the deferred growth and copies. Where the device has no room for them, only the pass that asked for it fails. */
   async #settle(): Promise<void> {
     this.#freeGathered();
+    try {
+      await this.#grow();
+    } catch (thrown) {
+      this.#giveUpGrowth();
+      throw thrown;
+    }
+  }
+
+  /** Back to what the planes have. Copies that are still to be made stay: sequences hold those slots. */
+  #giveUpGrowth(): void {
+    this.#positions = this.#leastPositions;
+    const least = Math.max(this.#capacity.slots, initialCapacity(this.#shape).slots);
+    while (this.#order.length > least && this.#order.at(-1) === EMPTY) this.#order.pop();
+  }
+
+  async #grow(): Promise<void> {
     const [slots, positions] = [this.#order.length, this.#positions];
     if (this.#planes.length === 0) {
       this.#replace(await this.#kernels.zeros({ slots, positions }));
       this.#capacity.positions = positions;
     } else if (slots !== this.#capacity.slots || this.#order.some((from, slot) => from !== slot)) {
-      this.#replace(await this.#kernels.arrange(this.#planes, this.#order));
+      // A new slot may hold anything that is finite.
+      const order = this.#order.map((from) => Math.max(from, 0));
+      this.#replace(await this.#kernels.arrange(this.#planes, order));
     }
     this.#order = identity(slots);
     this.#capacity.slots = slots;
@@ -158,5 +216,12 @@ export class DeviceKvCache implements KvCache {
     this.#gathered = [];
   }
 }
+
+const lengthOf = (segments: readonly KvSegment[]) => {
+  return segments.reduce((sum, { length }) => sum + length, 0);
+};
+
+/** Less than any slot. */
+const EMPTY = -1;
 
 const identity = (count: number) => Array.from({ length: count }, (_, i) => i);

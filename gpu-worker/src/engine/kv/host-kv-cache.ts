@@ -11,6 +11,7 @@ import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/memory-tuning.ts';
 import { freeBuffer } from '../../runtime/tensors.ts';
 import { isFiniteRow } from '../finite.ts';
+import { joined, rowsOf, sliceOf } from './host-rows.ts';
 import {
   type Capacity,
   grownCapacity,
@@ -18,6 +19,7 @@ import {
   type KeysAndValues,
   type KvCache,
   type KvRows,
+  type KvSegment,
   type KvShape,
   keysAndValues,
   type Range,
@@ -128,14 +130,20 @@ export class HostKvCache implements KvCache {
     return lengths.flatMap((length, row) => (isSound(row, length) ? [] : [row]));
   }
 
-  async slice({ layers }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
-    const parts = layers.map(({ data, dims }) => {
-      const [, positions = 0, width = 0] = dims;
-      const at = (position: number) => (row * positions + position) * width;
-      const values = (data as Float32Array).slice(at(start), at(end));
-      return new Tensor('float32', values, [1, end - start, width]);
-    });
-    return rowsOf(parts);
+  async slice(rows: KvRows, row: number, positions: Range): Promise<KvRows> {
+    return sliceOf(rows, row, positions);
+  }
+
+  async putSegments(slot: number, segments: readonly KvSegment[]): Promise<void> {
+    let start = 0;
+    for (const { values, length } of segments) {
+      await this.put(values, [{ row: 0, slot, start, length }]);
+      start += length;
+    }
+  }
+
+  async join(segments: readonly KvSegment[]): Promise<KvRows> {
+    return joined(segments);
   }
 
   /** Copies one row of a layer's new keys and values, [rows, positions, 2, heads, headDim], into a slot. */
@@ -237,14 +245,4 @@ export class HostKvCache implements KvCache {
       }
     }
   }
-}
-
-/** Rows in memory, freed when they are disposed. */
-function rowsOf(layers: readonly Tensor[]): KvRows {
-  const values = layers.map(({ data }) => data as Float32Array);
-  return {
-    layers,
-    byteLength: values.reduce((sum, { byteLength }) => sum + byteLength, 0),
-    [Symbol.dispose]: () => values.forEach(freeBuffer),
-  };
 }

@@ -16,6 +16,9 @@ export type Range = { start: number; end: number };
  */
 export type KvRows = Disposable & { layers: readonly Tensor[]; byteLength: number };
 
+/** The first `length` positions of the first row. */
+export type KvSegment = { values: KvRows; length: number };
+
 /** Where a row of a run is written: its first `length` positions become the positions from `start` on of a slot. */
 export type SlotMapping = { row: number; slot: number; start: number; length: number };
 
@@ -38,6 +41,10 @@ export type KvCache = {
   adopt(layers: readonly Tensor[]): KvRows;
   /** Copies rows into slots; where `length` is 0 nothing. NaN and infinity, which no mask hides, become 0. */
   put(rows: KvRows, mappings: readonly SlotMapping[]): Promise<void>;
+  /** Copies segments into a slot, from its first position on, one behind the other. */
+  putSegments(slot: number, segments: readonly KvSegment[]): Promise<void>;
+  /** A copy of one segment or more as one row, one behind the other. */
+  join(segments: readonly KvSegment[]): Promise<KvRows>;
   /** Rows that are NaN or infinite somewhere in their first `lengths[row]` positions. */
   brokenRows(rows: KvRows, lengths: readonly number[]): Promise<number[]>;
   /** A copy of the positions `start` … `end` − 1 of one row. */

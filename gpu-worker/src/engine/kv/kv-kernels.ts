@@ -8,14 +8,14 @@ import { Graph } from '../../onnx/graph.ts';
 import type { ExecutionProvider } from '../../runtime/session-options.ts';
 import { supportsDeviceTensors } from '../../runtime/session-options.ts';
 import { int64Tensor } from '../../runtime/tensors.ts';
-import type { Capacity, KvShape, Range, SlotMapping } from './kv-cache.ts';
+import type { Capacity, KvSegment, KvShape, Range, SlotMapping } from './kv-cache.ts';
 
 /** No key and no value is larger. */
 const FINITE = 3e38;
 
 type Planes = readonly Tensor[];
 type Sessions = Record<
-  'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice' | 'broken',
+  'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice' | 'join' | 'broken',
   InferenceSession
 >;
 
@@ -43,6 +43,7 @@ export class KvKernels {
       lengthen: await open(lengthen(shape)),
       write: await open(write(shape)),
       slice: await open(slice(shape)),
+      join: await open(join(shape)),
       broken: await open(broken(shape), 'cpu'),
     });
   }
@@ -91,6 +92,15 @@ export class KvKernels {
   slice(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
     const [starts, ends] = [int64Tensor([row, start]), int64Tensor([row + 1, end])];
     return this.#run('slice', [], { ...freshFeeds(fresh), starts, ends });
+  }
+
+  /** Of each layer one row: the second segment behind the first. */
+  join(first: KvSegment, second: KvSegment): Promise<Tensor[]> {
+    const feeds = Object.entries({ first, second }).map(([name, { values, length }]) => ({
+      ...Object.fromEntries(values.layers.map((tensor, layer) => [`${name}.${layer}`, tensor])),
+      [`${name}_ends`]: int64Tensor([1, length]),
+    }));
+    return this.#run('join', [], Object.assign({}, ...feeds));
   }
 
   /**
@@ -206,6 +216,23 @@ function slice(shape: KvShape): Graph {
     const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
     const cut = graph.op('Slice', [fresh, ...ends, graph.int64(0, 1)]);
     graph.output(`slice.${layer}`, cut, 'float32', rowDims(shape));
+  }
+  return graph;
+}
+
+function join(shape: KvShape): Graph {
+  const graph = new Graph('kv-join');
+  const names = ['first', 'second'];
+  const ends = names.map((name) => graph.input(`${name}_ends`, 'int64', [2]));
+  const dims = (name: string) => [`${name}_rows`, `${name}_positions`, rowDims(shape)[2] as number];
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const parts = names.map((name, i) => {
+      const values = graph.input(`${name}.${layer}`, 'float32', dims(name));
+      const end = ends[i] as string;
+      return graph.op('Slice', [values, graph.int64(0, 0), end, graph.int64(0, 1)]);
+    });
+    const row = graph.op('Concat', parts, { attributes: { axis: 1 } });
+    graph.output(`join.${layer}`, row, 'float32', rowDims(shape));
   }
   return graph;
 }

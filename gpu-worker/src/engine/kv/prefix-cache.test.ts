@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../decoding/sample-token.ts';
-import { PrefixCache } from './prefix-cache.ts';
+import { PrefixCache, type Priority } from './prefix-cache.ts';
 
 type Cache = PrefixCache<Float32Array>;
 
@@ -195,6 +195,107 @@ describe('texts in the prefix cache', () => {
     expect(cache.peek('a', [1, 2, 3])).toEqual({ image: true, textPositions: 0 });
     putText(cache, 'a', [1, 2]);
     expect(cachedIds(cache, 'a', [1, 2, 3])).toEqual([1, 2]);
+  });
+});
+
+describe('short segments in the prefix cache', () => {
+  /** As a text is cached that a pass has computed: behind a short end, in one segment with it. */
+  const store = (cache: Cache, ids: readonly number[], priority?: Priority) => {
+    const start = cache.uncachedText('a', ids);
+    if (start === null) return;
+    const before = cache.shortEnd('a', ids, priority);
+    const own = ids.slice(start);
+    if (before === null) cache.putText('a', ids, Float32Array.from(own), priority);
+    else cache.extendText('a', ids, Float32Array.from([...before.values, ...own]), priority);
+  };
+  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+  const filled = (budget = 3000) => {
+    const cache = new PrefixCache<Float32Array>(budget * WIDTH);
+    cache.putImage('a', values(1));
+    return cache;
+  };
+
+  it('are few, however often a text comes to be a little longer', () => {
+    const cache = filled();
+    for (let count = 1; count <= 400; count++) {
+      const ids = upTo(count);
+      store(cache, ids);
+      expect(cachedIds(cache, 'a', ids)).toEqual(ids);
+      expect(cache.text('a', ids).length).toBe(Math.ceil(count / 32));
+      expect(cache.stats.bytes).toBe((1 + count) * WIDTH);
+    }
+  });
+
+  it('leave what branched off before, and what comes later, where it is', () => {
+    const random = seededRandom(8);
+    const cache = filled(20_000);
+    const texts: number[][] = [[]];
+    for (let i = 0; i < 300; i++) {
+      const from = texts[Math.floor(random() * texts.length)]!;
+      const length = Math.floor(random() * (from.length + 1));
+      const more = Array.from({ length: 1 + Math.floor(9 * random()) }, () =>
+        Math.floor(4 * random()),
+      );
+      texts.push([...from.slice(0, length), ...more]);
+      store(cache, texts.at(-1)!);
+    }
+    for (const ids of texts) expect(cachedIds(cache, 'a', ids)).toEqual(ids);
+    const beginnings = new Set(
+      texts.flatMap((ids) => ids.map((_, i) => String(ids.slice(0, i + 1)))),
+    );
+    expect(cache.stats.bytes).toBe((1 + beginnings.size) * WIDTH);
+  });
+
+  it('are not joined with long ones, with the image, or from within', () => {
+    const cache = filled();
+    expect(cache.shortEnd('a', [1])).toBeNull();
+    expect(cache.shortEnd('b', [1])).toBeNull();
+    store(cache, upTo(3));
+    expect(cache.shortEnd('a', [1, 2, 9])).toBeNull();
+    expect(cache.shortEnd('a', upTo(3 + 32))).toBeNull();
+    expect(cache.shortEnd('a', upTo(3 + 31))).toMatchObject({ length: 3 });
+    store(cache, upTo(3 + 31));
+    expect(cache.shortEnd('a', upTo(70))).toBeNull();
+  });
+
+  it('of the background are not added to what others have used', () => {
+    const cache = filled();
+    store(cache, [1]);
+    expect(cache.shortEnd('a', [1, 2], 'background')).toBeNull();
+    store(cache, [1, 2], 'background');
+    expect(cache.shortEnd('a', [1, 2, 3], 'background')).toMatchObject({ length: 1 });
+    expect(cache.shortEnd('a', [1, 2, 3])).toMatchObject({ length: 1 });
+  });
+
+  it('have nothing added for which there is no room, and are freed once', () => {
+    const freed: string[] = [];
+    const owned = (name: string, byteLength: number) => ({
+      byteLength,
+      [Symbol.dispose]: () => {
+        freed.push(name);
+      },
+    });
+    const cache = new PrefixCache<ReturnType<typeof owned>>(10);
+    cache.putImage('a', owned('image', 4));
+    cache.putText('a', [1], owned('1', 2));
+    cache.extendText('a', [1, 2], owned('12', 4));
+    expect(freed).toEqual(['1']);
+    cache.extendText('a', [1, 2, 3], owned('too large', 7));
+    expect(freed).toEqual(['1', 'too large']);
+    expect(cache.peek('a', [1, 2, 3])).toEqual({ image: true, textPositions: 2 });
+    expect(cache.stats.bytes).toBe(8);
+    cache.clear();
+    expect(freed.slice(2).sort()).toEqual(['12', 'image']);
+    expect(cache.stats.bytes).toBe(0);
+  });
+
+  it('that branch off again and again are found as well, thousands of them', () => {
+    const cache = filled(100_000);
+    const count = 2000;
+    // Each leaves the one before within it: none can be joined.
+    for (let i = 1; i <= count; i++) store(cache, [...upTo(i), 0]);
+    const found = cache.text('a', upTo(count));
+    expect(found.map(({ length }) => length)).toEqual(Array(count).fill(1));
   });
 });
 

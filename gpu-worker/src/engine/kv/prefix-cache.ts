@@ -18,13 +18,18 @@ type Node<Values> = {
   parent?: Node<Values>;
   /** How many of its parent's ids come before it. */
   at: number;
-  children: Set<Node<Values>>;
+  /** By the position at which they leave it, and their first id: a text goes on with one of them at most. */
+  children: Map<number, Node<Values>>;
 };
 
 /** Cached values of a segment of a prompt, of whose positions the first `length` are the prompt's. */
 export type Segment<Values> = { values: Values; length: number };
 
-type Path<Values> = { node: Node<Values>; length: number }[];
+/** Nodes from the image on; `positions` of text are in all of them together. */
+type Path<Values> = { nodes: { node: Node<Values>; length: number }[]; positions: number };
+
+/** Text of so many ids, or more, is a segment of its own: shorter ones are joined. */
+const SEGMENT_IDS = 32;
 
 /** Whether somebody waits for what is looked up or cached. */
 export type Priority = 'interactive' | 'background';
@@ -68,16 +73,16 @@ export class PrefixCache<Values extends Cacheable> {
 
   /** How a text about an image begins, as far as that is cached: segment after segment. */
   text(key: string, ids: readonly number[], priority: Priority = 'interactive'): Segment<Values>[] {
-    const path = this.#walk(key, ids);
-    const last = path.at(-1);
+    const { nodes, positions } = this.#walk(key, ids);
+    const last = nodes.at(-1);
     if (last !== undefined) this.#touch(last.node, priority);
-    this.#lookups.textPositions += lengthOf(path);
-    return path.slice(1).map(({ node, length }) => ({ values: node.values, length }));
+    this.#lookups.textPositions += positions;
+    return nodes.slice(1).map(({ node, length }) => ({ values: node.values, length }));
   }
 
   /** How many positions of a prompt are cached: changes nothing, and counts as no look-up. */
   peek(key: string, ids: readonly number[]): { image: boolean; textPositions: number } {
-    return { image: this.#images.has(key), textPositions: lengthOf(this.#walk(key, ids)) };
+    return { image: this.#images.has(key), textPositions: this.#walk(key, ids).positions };
   }
 
   /** Whether values of this size may be cached at all. */
@@ -91,16 +96,55 @@ export class PrefixCache<Values extends Cacheable> {
       values[Symbol.dispose]?.();
       return;
     }
-    const node: Node<Values> = { key, ids: [], values, at: 0, children: new Set() };
+    const node: Node<Values> = { key, ids: [], values, at: 0, children: new Map() };
     this.#images.set(key, node);
     this.#add(node, priority);
   }
 
   /** The index of the first id that `putText` would cache; null where it cannot or need not. */
   uncachedText(key: string, ids: readonly number[]): number | null {
-    const path = this.#walk(key, ids);
-    const start = lengthOf(path);
-    return path.length === 0 || start === ids.length ? null : start;
+    const { nodes, positions } = this.#walk(key, ids);
+    return nodes.length === 0 || positions === ids.length ? null : positions;
+  }
+
+  /**
+   * The segment that a text would rather continue than have another behind it, both being short: what is restored would else be as
+   * many pieces as a text had lengths.
+   */
+  shortEnd(
+    key: string,
+    ids: readonly number[],
+    priority: Priority = 'interactive',
+  ): Segment<Values> | null {
+    const { nodes, positions } = this.#walk(key, ids);
+    const { node, length } = nodes.at(-1) ?? {};
+    if (node?.parent === undefined || length !== node.ids.length) return null;
+    if (Math.max(length, ids.length - positions) >= SEGMENT_IDS) return null;
+    // Background work adds nothing to what others have used.
+    if (priority === 'background' && this.#orders.interactive.has(node)) return null;
+    return { values: node.values, length };
+  }
+
+  /** Owns the values from now on: those of `shortEnd`, and of the ids from `uncachedText` on behind them. */
+  extendText(
+    key: string,
+    ids: readonly number[],
+    values: Values,
+    priority: Priority = 'interactive',
+  ): void {
+    const { nodes, positions } = this.#walk(key, ids);
+    const { node } = nodes.at(-1) as Path<Values>['nodes'][number];
+    this.#touch(node, priority);
+    const more = values.byteLength - node.values.byteLength;
+    if (!this.#makeRoom(more, priority, node)) {
+      values[Symbol.dispose]?.();
+      return;
+    }
+    node.values[Symbol.dispose]?.();
+    node.values = values;
+    node.ids = [...node.ids, ...ids.slice(positions)];
+    this.#bytes += more;
+    this.#changed.add(key);
   }
 
   /** Owns the values from now on: those of the ids from `uncachedText` on. */
@@ -110,8 +154,8 @@ export class PrefixCache<Values extends Cacheable> {
     values: Values,
     priority: Priority = 'interactive',
   ): void {
-    const path = this.#walk(key, ids);
-    const last = path.at(-1);
+    const { nodes, positions } = this.#walk(key, ids);
+    const last = nodes.at(-1);
     // Its parents must not be evicted to make room for it.
     if (last !== undefined) this.#touch(last.node, priority);
     if (last === undefined || !this.#makeRoom(values.byteLength, priority, last.node)) {
@@ -119,9 +163,9 @@ export class PrefixCache<Values extends Cacheable> {
       return;
     }
     const { node: parent, length: at } = last;
-    const own = ids.slice(lengthOf(path));
-    const node: Node<Values> = { key, ids: own, values, parent, at, children: new Set() };
-    parent.children.add(node);
+    const own = ids.slice(positions);
+    const node: Node<Values> = { key, ids: own, values, parent, at, children: new Map() };
+    parent.children.set(branchOf(at, own[0] as number), node);
     this.#add(node, priority);
   }
 
@@ -144,7 +188,7 @@ export class PrefixCache<Values extends Cacheable> {
   /** The image, and behind it the segments that have most of the text; empty without the image. */
   #walk(key: string, ids: readonly number[]): Path<Values> {
     const image = this.#images.get(key);
-    return image === undefined ? [] : longestPath(image, ids, 0);
+    return image === undefined ? { nodes: [], positions: 0 } : longestPath(image, ids);
   }
 
   #add(node: Node<Values>, priority: Priority): void {
@@ -183,7 +227,7 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   #evictTree(node: Node<Values>): void {
-    for (const child of node.children) this.#evictTree(child);
+    for (const child of node.children.values()) this.#evictTree(child);
     this.#evict(node);
   }
 
@@ -191,31 +235,35 @@ export class PrefixCache<Values extends Cacheable> {
     for (const order of Object.values(this.#orders)) order.delete(node);
     this.#bytes -= node.values.byteLength;
     this.#changed.add(node.key);
-    node.parent?.children.delete(node);
+    node.parent?.children.delete(branchOf(node.at, node.ids[0] as number));
     if (node.parent === undefined) this.#images.delete(node.key);
     node.values[Symbol.dispose]?.();
   }
 }
 
-/** From `node` on, whose ids are compared with those from `start` on. */
-function longestPath<Values>(
-  node: Node<Values>,
-  ids: readonly number[],
-  start: number,
-): Path<Values> {
-  let length = 0;
-  while (length < node.ids.length && node.ids[length] === ids[start + length]) length++;
-  let best: Path<Values> = [{ node, length }];
-  for (const child of node.children) {
-    if (child.at > length || child.ids[0] !== ids[start + child.at]) continue;
-    const path = [{ node, length: child.at }, ...longestPath(child, ids, start + child.at)];
-    if (lengthOf(path) > lengthOf(best)) best = path;
+function longestPath<Values>(image: Node<Values>, ids: readonly number[]): Path<Values> {
+  const nodes: Path<Values>['nodes'] = [];
+  let positions = 0;
+  let next: Node<Values> | undefined = image;
+  while (next !== undefined) {
+    const node: Node<Values> = next;
+    let length = 0;
+    while (length < node.ids.length && node.ids[length] === ids[positions + length]) length++;
+    nodes.push({ node, length });
+    positions += length;
+    const id = ids[positions];
+    next = id === undefined ? undefined : node.children.get(branchOf(length, id));
   }
-  return best;
+  return { nodes, positions };
 }
+
+/** @param at less than 2 ** 21 */
+const branchOf = (at: number, id: number) => at * 2 ** 32 + id;
 
 function chainBytes(node: Node<Cacheable>): number {
-  return node.values.byteLength + (node.parent === undefined ? 0 : chainBytes(node.parent));
+  let bytes = 0;
+  for (let at: Node<Cacheable> | undefined = node; at !== undefined; at = at.parent) {
+    bytes += at.values.byteLength;
+  }
+  return bytes;
 }
-
-const lengthOf = (path: Path<unknown>) => path.reduce((sum, { length }) => sum + length, 0);

@@ -176,15 +176,17 @@ export class Prefixes {
   /** Writes segments into a slot, up to before the position `latest`. @returns the positions that it holds then */
   async #write(slot: number, segments: CachedText, latest: number): Promise<number> {
     const { cache } = this.#decoder;
-    let start = 0;
+    let end = 0;
+    const parts: Segment<KvRows>[] = [];
     for (const segment of segments) {
-      const length = Math.min(segment.length, latest - start);
+      const length = Math.min(segment.length, latest - end);
       if (length === 0) break;
-      cache.reserve({ slots: slot + 1, positions: start + length });
-      await cache.put(segment.values, [{ row: 0, slot, start, length }]);
-      start += length;
+      parts.push({ ...segment, length });
+      end += length;
     }
-    return start;
+    cache.reserve({ slots: slot + 1, positions: end });
+    await cache.putSegments(slot, parts);
+    return end;
   }
 
   /** Caches a row's image and text positions, unless they are cached already. */
@@ -203,7 +205,12 @@ export class Prefixes {
       start: imagePositions + uncached - positions.start,
       end: positions.end - positions.start,
     };
-    this.#cache.putText(imageKey, ids, await cache.slice(computed, row, range), priority);
+    const values = await cache.slice(computed, row, range);
+    const before = this.#cache.shortEnd(imageKey, ids, priority);
+    if (before === null) return this.#cache.putText(imageKey, ids, values, priority);
+    using _values = values;
+    const own = { values, length: range.end - range.start };
+    this.#cache.extendText(imageKey, ids, await cache.join([before, own]), priority);
   }
 
   #bytesOf({ byteLength, layers }: KvRows, positions: number): number {

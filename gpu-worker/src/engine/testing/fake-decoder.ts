@@ -5,12 +5,15 @@
 import { Tensor } from 'onnxruntime-node';
 import { seededRandom } from '../decoding/sample-token.ts';
 import { HostKvCache } from '../kv/host-kv-cache.ts';
-import type { Capacity, Range } from '../kv/kv-cache.ts';
+import type { Capacity, KvCache, Range } from '../kv/kv-cache.ts';
 import type { Decoder, ForwardBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import { ForwardOutput } from '../models/forward-output.ts';
 
 /** Token 0 ends a sequence, 1 is an image position. */
 export const VOCAB = 32;
+
+/** A key is the number of its position: a token id, or a query embedding. */
+export const FAKE_SHAPE = { layers: 1, heads: 1, headDim: 1, maxPositions: 512 };
 
 /** What a row of a pass reads: numbers of its new positions. */
 type Row = { past: number; values: readonly number[] };
@@ -18,8 +21,7 @@ type Row = { past: number; values: readonly number[] };
 export class FakeDecoder implements Decoder {
   readonly isCausal: boolean;
   readonly imagePositions = 2;
-  /** A key is the number of its position: a token id, or a query embedding. */
-  readonly cache = new HostKvCache({ layers: 1, heads: 1, headDim: 1, maxPositions: 512 });
+  readonly cache: KvCache;
   /** What was computed, in order. */
   readonly batches: ForwardBatch[] = [];
   /** Every pass waits for this before it computes; where it rejects, the pass fails. */
@@ -29,8 +31,10 @@ export class FakeDecoder implements Decoder {
   /** Whether its memory was freed after the last pass. */
   wasReset = false;
 
-  constructor({ isCausal = true } = {}) {
+  /** @param cache of `FAKE_SHAPE` */
+  constructor({ isCausal = true, cache = new HostKvCache(FAKE_SHAPE) as KvCache } = {}) {
     this.isCausal = isCausal;
+    this.cache = cache;
   }
 
   get usage() {
@@ -60,13 +64,15 @@ export class FakeDecoder implements Decoder {
           );
     // As a tensor of ids would: one row that has none fails the pass.
     if (batch.kind === 'decode') for (const { values } of rows) values.map(BigInt);
+    if (batch.kind === 'decode') this.cache.trim(rows.length);
     const positions = Math.max(...rows.map(({ values }) => values.length));
     const ends = rows.map(({ past }) => past + positions);
     this.cache.reserve({ slots: firstSlot + rows.length, positions: Math.max(...ends) });
+    const { keys } = await this.cache.feeds(firstSlot, rows.length);
     const logits = new Float32Array(rows.length * VOCAB);
     const keysAndValues = new Float32Array(rows.length * positions * 2);
     for (const [i, { past, values }] of rows.entries()) {
-      const attended = [...this.slotValues(firstSlot + i, past), ...values];
+      const attended = [...slotValues(keys[0] as Tensor, i, past), ...values];
       const own = logitsOf(attended);
       this.adjust(own, attended);
       logits.set(own, i * VOCAB);
@@ -107,15 +113,16 @@ export class FakeDecoder implements Decoder {
     this.cache.release();
   }
 
-  /** The numbers of a slot's first positions. */
-  slotValues(slot: number, positions: number): number[] {
-    return positions === 0 ? [] : [...this.cache.view(0, 'key', slot, 1).subarray(0, positions)];
-  }
-
   #prefillRow({ prompt, positions: { start, end } }: PrefillRow): Row {
     const values = [...prompt.queryEmbeddings, ...prompt.ids].slice(start, end);
     return { past: start, values };
   }
+}
+
+/** The numbers of a slot's first positions. */
+function slotValues({ data, dims }: Tensor, slot: number, positions: number): number[] {
+  const [, , capacity = 0] = dims;
+  return [...(data as Float32Array).subarray(slot * capacity, slot * capacity + positions)];
 }
 
 /** The logits of a model that has read these numbers, float32 [VOCAB]. */
