@@ -1,5 +1,6 @@
 /** HAProxy's configuration: which worker of a cluster gets a request. */
 import { QUEUE_LIMIT } from '../settings.ts';
+import { DEFAULTS } from './defaults.ts';
 
 /** Where the workers are: a name whose addresses they are, or the addresses themselves. */
 type Workers =
@@ -31,18 +32,7 @@ global
   # A reload leaves old processes to their streams for so long.
   hard-stop-after 60s
 
-defaults
-  mode http
-  log global
-  option dontlognull
-  # Without it each token waits 50 ms for the next one.
-  option http-no-delay
-  timeout connect 1s
-  timeout http-request 10s
-  timeout http-keep-alive 30s
-  timeout client 120s
-  timeout server 120s
-  timeout queue 10s
+${DEFAULTS}
 
 ${resolversOf(workers)}frontend edge
   bind ${bind}

@@ -1,6 +1,7 @@
 /** HAProxy's configuration before a service of `npm start` that others than its machine reach. */
 
 import { PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
+import { DEFAULTS } from './defaults.ts';
 
 export type FrontOptions = {
   /** Address and port that clients ask, and with TLS its certificate: `:443 ssl crt FILE alpn h2,http/1.1`. */
@@ -28,20 +29,9 @@ global
   # A reload leaves old processes to their streams for so long.
   hard-stop-after 60s
 
-defaults
-  mode http
-  log global
-  option dontlognull
-  # Without it each token waits 50 ms for the next one.
-  option http-no-delay
+${DEFAULTS}
   # Whoever closes a connection has left: workerd learns of it at once.
   option abortonclose
-  timeout connect 1s
-  timeout http-request 10s
-  timeout http-keep-alive 30s
-  timeout client 120s
-  timeout server 120s
-  timeout queue 10s
 ${problem(503, 'overloaded', 'The service does not answer, or has too many connections. Try again shortly.')}
 ${problem(504, 'deadline-exceeded', 'The service has not answered within 120 seconds.')}
 
